@@ -1,0 +1,63 @@
+package feed
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/smtpfeed/smtpfeed/feed/wire"
+)
+
+// An action is an order of the engine. The Feeder carries them out in the order of take.
+type action interface{ isAction() }
+
+type (
+	// lookup orders one resolved event for the domain.
+	lookup struct{ domain string }
+
+	// dial orders a new session: it answers with opened or ended.
+	dial struct {
+		session sessionID
+		to      netip.AddrPort
+		timeout time.Duration // of the connection; the later stages have their own
+	}
+
+	// transmit orders a transaction on an opened session. At most two are in a session's hands at once, the second one only
+	// between cleared and finished of the first.
+	transmit struct {
+		session sessionID
+		order   *order
+	}
+
+	// hangup orders a session without a transaction to end: with QUIT, or when it is not open yet by giving up.
+	hangup struct {
+		session sessionID
+		abort   bool // it was not open when the engine decided
+	}
+
+	// settle tells an envelope's Sink the outcome of some of its recipients.
+	settle struct {
+		envelope    *Envelope
+		settlements []Settlement
+	}
+)
+
+func (lookup) isAction()   {}
+func (dial) isAction()     {}
+func (transmit) isAction() {}
+func (hangup) isAction()   {}
+func (settle) isAction()   {}
+
+type (
+	sessionID     uint64
+	transactionID uint64
+)
+
+// An order is one transaction to be put on the wire. It belongs to the session from transmit to finished.
+type order struct {
+	transaction transactionID
+	from        wire.Address
+	params      Params
+	body        *wire.Body
+	to          []wire.Address
+	deadline    time.Time // no octet of the end of data leaves after it, and no reply is waited for
+}

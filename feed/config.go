@@ -1,0 +1,130 @@
+package feed
+
+import (
+	"cmp"
+	"context"
+	"io"
+	"log/slog"
+	"net"
+	"net/netip"
+	"time"
+
+	"github.com/smtpfeed/smtpfeed/resolver"
+)
+
+// Config is everything a Feeder is told. The zero value of a field means what its comment says.
+type Config struct {
+	Hostname string // EHLO name; "" is "localhost"
+	Port     uint16 // port of an exchanger whose route names none; 0 is 25
+
+	Sessions                 int       // SMTP connections at once, all hosts together; 0 is 4000
+	SessionsPerHost          int       // cap of the concurrency one host can earn; 0 is 10
+	RecipientsPerTransaction int       // 0 is 100
+	Piggyback                Piggyback // recipients of several domains in one transaction
+	Family                   Family    // which addresses are dialled
+
+	ConnectTimeout time.Duration // 0 is 30 s
+	IdleTimeout    time.Duration // how long a session no unsettled route names stays open; 0 is 30 s
+	Timeouts       Timeouts
+	DownTime       time.Duration // how long an unreachable host is not tried again; 0 is 60 s
+
+	Prohibited []netip.Prefix // addresses never dialled; nil prohibits none (see Internal)
+
+	Resolver Resolver
+	Dial     func(ctx context.Context, to netip.AddrPort) (net.Conn, error) // nil is TCP
+	Log      *slog.Logger                                                   // nil discards
+	Trace    io.Writer                                                      // events and actions as text, for replay; nil is off
+	Seed     uint64                                                         // orders equally preferred hosts; 0 draws one at random
+}
+
+// A Resolver finds routes. *resolver.Resolver is the real one.
+type Resolver interface {
+	// Resolve returns the domain's route. Errors are *resolver.Error, or the context's.
+	Resolve(ctx context.Context, domain string) (resolver.Route, error)
+	// Cached returns what is known without asking anybody; ok is false when nothing is.
+	Cached(domain string) (route resolver.Route, ok bool, err error)
+}
+
+// Piggyback says when recipients of several domains may share a transaction.
+type Piggyback uint8
+
+const (
+	PiggybackLearned Piggyback = iota // unless the host was seen to refuse it
+	PiggybackOff                      // one domain a transaction
+	PiggybackAlways                   // whatever was learned
+)
+
+// Family says which addresses of a host are dialled.
+type Family uint8
+
+const (
+	AnyFamily Family = iota
+	OnlyIPv4
+	OnlyIPv6
+)
+
+// Timeouts are those of RFC 5321 section 4.5.3.2: absolute for a whole reply, cut by the envelope's budget. Zero fields take
+// DefaultTimeouts' value.
+type Timeouts struct {
+	Greeting, Hello, StartTLS, Mail, Rcpt, Data, Body, Final, Quit time.Duration
+}
+
+// DefaultTimeouts follow RFC 5321 section 4.5.3.2; quit is short because its reply changes nothing.
+var DefaultTimeouts = Timeouts{
+	Greeting: 300 * time.Second, Hello: 300 * time.Second, StartTLS: 60 * time.Second, Mail: 300 * time.Second,
+	Rcpt: 300 * time.Second, Data: 120 * time.Second, Body: 180 * time.Second, Final: 600 * time.Second, Quit: 2 * time.Second,
+}
+
+// Internal is the address space in which no mail exchanger of the public internet lives (RFC 6890): unspecified, loopback,
+// private, shared, link-local, benchmarking, multicast and reserved. It is the configuration's prohibited = ["default"].
+func Internal() []netip.Prefix {
+	var prefixes []netip.Prefix
+	for _, s := range []string{
+		"0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.0.0.0/24",
+		"192.168.0.0/16", "198.18.0.0/15", "224.0.0.0/4", "240.0.0.0/4",
+		"::/127", "64:ff9b:1::/48", "100::/64", "fc00::/7", "fe80::/10", "ff00::/8",
+	} {
+		prefixes = append(prefixes, netip.MustParsePrefix(s))
+	}
+	return prefixes
+}
+
+// withDefaults gives every field that is zero the value its comment names.
+func (c Config) withDefaults() Config {
+	c.Hostname = cmp.Or(c.Hostname, "localhost")
+	c.Port = cmp.Or(c.Port, 25)
+	c.Sessions = cmp.Or(c.Sessions, 4000)
+	c.SessionsPerHost = cmp.Or(c.SessionsPerHost, 10)
+	c.RecipientsPerTransaction = cmp.Or(c.RecipientsPerTransaction, 100)
+	c.ConnectTimeout = cmp.Or(c.ConnectTimeout, 30*time.Second)
+	c.IdleTimeout = cmp.Or(c.IdleTimeout, 30*time.Second)
+	c.DownTime = cmp.Or(c.DownTime, 60*time.Second)
+	c.Timeouts = c.Timeouts.withDefaults()
+	if c.Dial == nil {
+		c.Dial = func(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
+			return (&net.Dialer{}).DialContext(ctx, "tcp", to.String())
+		}
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.Seed == 0 {
+		c.Seed = randomSeed()
+	}
+	return c
+}
+
+func (t Timeouts) withDefaults() Timeouts {
+	d := DefaultTimeouts
+	return Timeouts{
+		Greeting: cmp.Or(t.Greeting, d.Greeting), Hello: cmp.Or(t.Hello, d.Hello), StartTLS: cmp.Or(t.StartTLS, d.StartTLS),
+		Mail: cmp.Or(t.Mail, d.Mail), Rcpt: cmp.Or(t.Rcpt, d.Rcpt), Data: cmp.Or(t.Data, d.Data),
+		Body: cmp.Or(t.Body, d.Body), Final: cmp.Or(t.Final, d.Final), Quit: cmp.Or(t.Quit, d.Quit),
+	}
+}
+
+// of is how long a reply at this stage may take in all.
+func (t Timeouts) of(s stage) time.Duration {
+	return [...]time.Duration{stageGreeting: t.Greeting, stageHello: t.Hello, stageReset: t.Mail, stageMail: t.Mail,
+		stageRcpt: t.Rcpt, stageData: t.Data, stageBody: t.Body, stageFinal: t.Final, stageQuit: t.Quit}[s]
+}

@@ -1,0 +1,2 @@
+// Package feed (draft)
+package feed

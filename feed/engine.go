@@ -1,0 +1,161 @@
+package feed
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+)
+
+// exhaustedFor is how long no session is begun after this machine ran out of descriptors or ports.
+const exhaustedFor = 200 * time.Millisecond
+
+// An engine decides everything: which host a recipient waits for, when a session is opened, what rides in a transaction,
+// when a recipient is settled. It is pure: step is told what happened and when, take says what is to be done. It keeps no
+// clock, does no I/O, starts nothing, and never lets the order of a map decide.
+type engine struct {
+	config Config // with defaults
+	now    time.Time
+
+	envelopes map[string]*envelope
+	messages  map[messageKey]*message
+	routes    map[string]*route
+	hosts     map[string]*host
+	sessions  map[sessionID]*session
+	timers    timers
+
+	resolving int // lookups under way
+
+	shelf      []shelved // routes that nobody needs, the oldest first
+	shelfTimer timer
+
+	rest           []resting // sessions at rest, the oldest first
+	hungry         []*host   // wait for the process's session budget, the first come first
+	exhausted      time.Time // until when this machine is believed to have no descriptors or ports left
+	exhaustedTimer timer
+
+	dirty []*host     // to be pumped at the next take
+	told  []*envelope // have outcomes for their Sinks
+	acts  []action
+	spare []action // the slice that take returned last
+
+	lastSession     sessionID
+	lastTransaction transactionID
+	draining        bool
+	counts          counts
+}
+
+// counts are the engine's counters, in the shape in which they are shown.
+type counts struct{ Snapshot }
+
+func (c *counts) settled(o *Outcome) {
+	switch o.Class {
+	case Delivered:
+		c.Delivered++
+	case Failed:
+		c.Failed++
+	default:
+		c.Deferred++
+	}
+	if o.Uncertain {
+		c.Uncertain++
+	}
+}
+
+func newEngine(c Config) *engine {
+	e := &engine{config: c, envelopes: map[string]*envelope{}, messages: map[messageKey]*message{},
+		routes: map[string]*route{}, hosts: map[string]*host{}, sessions: map[sessionID]*session{}}
+	e.shelfTimer.due = e.sweepShelf
+	e.exhaustedTimer.due = e.feedHungry
+	return e
+}
+
+// step takes one event. What follows from it waits for take.
+func (e *engine) step(now time.Time, ev event) {
+	e.now = now
+	e.timers.fire(now)
+	switch ev := ev.(type) {
+	case hinted:
+		e.hint(now, ev.domain)
+	case sent:
+		e.admit(now, ev.envelope)
+	case cancelled:
+		if env := e.envelopes[ev.envelope]; env != nil {
+			e.leaveWaiting(now, env, outcomeCancelled)
+		}
+	case resolved:
+		e.settleRoute(now, ev)
+	case opened:
+		e.sessionOpened(now, ev)
+	case cleared:
+		e.sessionCleared(ev)
+	case finished:
+		e.flightFinished(now, ev)
+	case ended:
+		e.sessionEnded(now, ev)
+	case drained:
+		e.drain(now)
+	case ticked:
+	default:
+		panic(fmt.Sprintf("BUG: unknown event %T", ev))
+	}
+}
+
+// take returns the actions that follow from all steps since the last take, in order. It first pumps the hosts that changed:
+// doing that here and not in step is what binds late, for all that happened at once rides in one transaction. The slice is
+// valid until the take after the next.
+func (e *engine) take() []action {
+	for len(e.dirty) > 0 {
+		h := e.dirty[0]
+		e.dirty = e.dirty[1:]
+		h.dirty = false
+		e.pump(e.now, h)
+	}
+	e.flush()
+	acts := e.acts
+	e.acts, e.spare = e.spare[:0], acts
+	return acts
+}
+
+// wakeAt is the earliest moment at which step must be called with ticked; ok is false when only events matter.
+func (e *engine) wakeAt() (at time.Time, ok bool) { return e.timers.next() }
+
+// quiet says that nothing is unsettled, in flight, open or asked for.
+func (e *engine) quiet() bool {
+	return len(e.envelopes) == 0 && len(e.sessions) == 0 && e.resolving == 0
+}
+
+func (e *engine) act(a action) { e.acts = append(e.acts, a) }
+
+// hint looks a domain up ahead of its envelope.
+func (e *engine) hint(now time.Time, domain string) {
+	if e.draining {
+		return
+	}
+	if rt := e.routes[domain]; rt == nil || rt.unsettled == 0 {
+		e.routeOf(now, domain)
+	}
+}
+
+// drain ends all that has not begun: what waits is told so, sessions at rest or on their way are closed, those at work finish.
+func (e *engine) drain(now time.Time) {
+	e.draining = true
+	for _, env := range sorted(e.envelopes) {
+		e.leaveWaiting(now, env, outcomeDraining)
+	}
+	for _, s := range sorted(e.sessions) {
+		if s.state == sessionReady || s.state == sessionDialing {
+			e.close(s)
+		}
+	}
+}
+
+// sorted is a map's values in the order of their keys: the engine must not depend on the order of a map.
+func sorted[K cmp.Ordered, V any](m map[K]V) []V {
+	vs := make([]V, 0, len(m))
+	for _, k := range slices.Sorted(maps.Keys(m)) {
+		vs = append(vs, m[k])
+	}
+	return vs
+}

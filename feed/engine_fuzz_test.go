@@ -1,0 +1,338 @@
+package feed
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/smtpfeed/smtpfeed/feed/wire"
+	"github.com/smtpfeed/smtpfeed/resolver"
+	"github.com/stretchr/testify/require"
+)
+
+// FuzzEngine lets bytes choose what happens next in a small world of hosts that do anything a host may, and checks the
+// invariants after every step. At the end the world is made kind, and everybody must have been settled exactly once.
+func FuzzEngine(f *testing.F) {
+	for seed := range 8 {
+		b := make([]byte, 400)
+		for i := range b {
+			b[i] = byte(rankOf(uint64(seed), fmt.Sprint(i)))
+		}
+		f.Add(b)
+	}
+	f.Fuzz(func(t *testing.T, script []byte) {
+		w := newModel(t, script)
+		for len(w.bytes) > 0 {
+			w.step()
+		}
+		w.finish()
+	})
+}
+
+// A model is the world around one engine: what was ordered and not answered yet.
+type model struct {
+	t         testing.TB
+	e         *engine
+	now       time.Time
+	bytes     []byte
+	lookups   []string
+	dials     []sessionID
+	open      []sessionID
+	hands     map[sessionID][]*order // in a session's hands
+	clear     map[sessionID]bool     // its first transaction was cleared
+	hung      map[sessionID]bool
+	envelopes int
+	settled   map[string]map[int]int
+	sizes     map[string]int
+	trace     *tracer // shown when the test fails
+}
+
+func newModel(t testing.TB, script []byte) *model {
+	return &model{t: t, trace: newTracer(t.Output()), now: epoch, bytes: script, hands: map[sessionID][]*order{}, clear: map[sessionID]bool{},
+		hung: map[sessionID]bool{}, settled: map[string]map[int]int{}, sizes: map[string]int{},
+		e: newEngine(Config{Seed: 1, Sessions: 4, SessionsPerHost: 2, RecipientsPerTransaction: 3}.withDefaults())}
+}
+
+// pick is the next choice below n; 0 when the script is used up.
+func (w *model) pick(n int) int {
+	if len(w.bytes) == 0 || n == 0 {
+		return 0
+	}
+	b := w.bytes[0]
+	w.bytes = w.bytes[1:]
+	return int(b) % n
+}
+
+// event tells the engine, now or together with the next.
+func (w *model) event(ev event) {
+	w.trace.event(w.now, ev)
+	w.e.step(w.now, ev)
+	checkInvariants(w.t, w.e)
+	if w.pick(4) == 1 {
+		return
+	}
+	w.take()
+}
+
+func (w *model) take() {
+	for _, a := range w.e.take() {
+		w.trace.action(a)
+		switch a := a.(type) {
+		case lookup:
+			w.lookups = append(w.lookups, a.domain)
+		case dial:
+			w.dials = append(w.dials, a.session)
+		case transmit:
+			w.hands[a.session] = append(w.hands[a.session], a.order)
+			require.NotEmpty(w.t, a.order.to, "a transaction has recipients")
+			require.LessOrEqual(w.t, len(a.order.to), 3, "a transaction keeps the configured size")
+			require.False(w.t, w.hung[a.session], "nothing is transmitted on a session that was hung up")
+			require.True(w.t, len(w.hands[a.session]) == 1 || w.clear[a.session], "a second transaction is given only behind a cleared body")
+		case hangup:
+			require.Empty(w.t, w.hands[a.session], "no session with a transaction is hung up")
+			w.hung[a.session] = true
+		case settle:
+			for _, s := range a.settlements {
+				w.settled[a.envelope.ID][s.Recipient]++
+				require.Equal(w.t, 1, w.settled[a.envelope.ID][s.Recipient], "a recipient is settled once")
+			}
+		}
+	}
+	checkInvariants(w.t, w.e)
+}
+
+func (w *model) step() {
+	switch w.pick(8) {
+	case 0:
+		w.send()
+	case 1:
+		w.now = w.now.Add(time.Duration(w.pick(256)) * time.Duration(w.pick(256)) * 10 * time.Millisecond)
+		w.event(ticked{})
+	case 2, 3:
+		w.resolve(w.pick(6) == 0)
+	case 4:
+		w.answerDial()
+	case 5, 6:
+		w.answerTransaction(w.pick(16))
+	case 7:
+		w.rare()
+	}
+}
+
+// rare is what happens seldom: a host MTA that leaves, an idle session that ends, a drain.
+func (w *model) rare() {
+	switch w.pick(8) {
+	case 0:
+		if w.envelopes > 0 {
+			w.event(cancelled{envelope: fmt.Sprint("e", w.pick(w.envelopes))})
+		}
+	case 1:
+		if w.pick(16) == 1 {
+			w.event(drained{})
+		}
+	case 2:
+		w.event(hinted{domain: w.domain()})
+	default:
+		if len(w.open) > 0 {
+			w.end(w.open[w.pick(len(w.open))], closing{stage: stageIdle, err: errors.New("EOF")})
+		}
+	}
+}
+
+func (w *model) domain() string { return fmt.Sprintf("d%d.test", w.pick(5)) }
+
+func (w *model) send() {
+	id := fmt.Sprint("e", w.envelopes)
+	w.envelopes++
+	e := &Envelope{ID: id, Body: bodyOf(fmt.Sprint(w.pick(3))), Deadline: w.now.Add(time.Duration(w.pick(20)) * 30 * time.Second)}
+	for range w.pick(12) {
+		domain := w.domain()
+		e.Recipients = append(e.Recipients, mustAddress(w.t, fmt.Sprintf("u%d@%s", w.pick(6), domain)))
+		e.Routes = append(e.Routes, domain)
+	}
+	w.settled[id], w.sizes[id] = map[int]int{}, len(e.Recipients)
+	w.event(sent{envelope: e})
+}
+
+// resolve answers the oldest lookup; hosts overlap between domains.
+func (w *model) resolve(fail bool) {
+	if len(w.lookups) == 0 {
+		return
+	}
+	domain := w.lookups[0]
+	w.lookups = w.lookups[1:]
+	if fail {
+		w.event(resolved{domain: domain, err: &resolver.Error{Kind: resolver.Kind(w.pick(7)), Domain: domain}})
+		return
+	}
+	rt := resolver.Route{Domain: domain, Expires: w.now.Add(time.Duration(w.pick(100)) * time.Second)}
+	for i := range 1 + w.pick(3) {
+		n := w.pick(4)
+		mx := resolver.MX{Preference: i / 2, Name: fmt.Sprintf("mx%d.test", n)}
+		for j := range 1 + n%2 {
+			mx.Addrs = append(mx.Addrs, netip.AddrFrom4([4]byte{192, 0, byte(j), byte(n)}))
+		}
+		rt.MX = append(rt.MX, mx)
+	}
+	w.event(resolved{domain: domain, route: rt})
+}
+
+func (w *model) answerDial() {
+	if len(w.dials) == 0 {
+		return
+	}
+	id := w.dials[0]
+	w.dials = w.dials[1:]
+	switch w.pick(6) {
+	case 0:
+		w.event(ended{session: id, closing: closing{stage: stageConnect, err: errors.New("refused")}})
+	case 1:
+		w.event(ended{session: id, closing: closing{stage: stageConnect, err: errors.New("too many open files"), local: true}})
+	case 2:
+		w.event(ended{session: id, closing: closing{stage: stageGreeting, reply: wire.Reply{Code: 421}}})
+	default:
+		w.open = append(w.open, id)
+		w.event(opened{session: id, caps: wire.Caps{Pipelining: true}})
+	}
+}
+
+// answerTransaction clears or finishes the first transaction of some session.
+func (w *model) answerTransaction(how int) {
+	var busy []sessionID
+	for _, id := range w.open {
+		if len(w.hands[id]) > 0 {
+			busy = append(busy, id)
+		}
+	}
+	if len(busy) == 0 {
+		return
+	}
+	id := busy[w.pick(len(busy))]
+	if how > 12 && !w.clear[id] {
+		w.clear[id] = true
+		w.event(cleared{session: id, transaction: w.hands[id][0].transaction})
+		return
+	}
+	w.report(id, how)
+}
+
+func (w *model) report(id sessionID, how int) {
+	o := w.hands[id][0]
+	w.hands[id] = w.hands[id][1:]
+	w.clear[id] = false
+	r := w.reportOf(o, how)
+	over := r.last()
+	w.event(finished{session: id, report: r})
+	if over {
+		w.end(id, closing{stage: r.stage, err: r.err})
+	}
+}
+
+func (w *model) reportOf(o *order, how int) *report {
+	r := &report{transaction: o.transaction, mail: wire.Reply{Code: 250}, data: wire.Reply{Code: 354}, final: wire.Reply{Code: 250}, dotted: true}
+	codes := []int{250}
+	switch how {
+	case 1:
+		*r = report{transaction: o.transaction, err: errors.New("EOF"), stage: stageMail}
+		return r
+	case 2:
+		*r = report{transaction: o.transaction, mail: wire.Reply{Code: 421}}
+		return r
+	case 3:
+		r.final, r.err, r.stage = wire.Reply{}, errors.New("EOF"), stageFinal
+	case 4:
+		r.final = wire.Reply{Code: 451}
+	case 5:
+		r.final = wire.Reply{Code: 554}
+	case 6:
+		codes = []int{250, 452}
+	case 7:
+		codes = []int{450, 250, 550}
+	case 8:
+		r.dotted, r.final, r.err = false, wire.Reply{}, errors.New("reset")
+	case 9:
+		r.dotted, r.final, r.err, r.local = false, wire.Reply{}, errors.New("late"), true
+	}
+	for i := range o.to {
+		r.rcpts = append(r.rcpts, wire.Reply{Code: codes[i%len(codes)]})
+	}
+	return r
+}
+
+// end ends a session, with whatever order crossed with its end still in its hands.
+func (w *model) end(id sessionID, c closing) {
+	for i, o := range w.open {
+		if o == id {
+			w.open = append(w.open[:i], w.open[i+1:]...)
+			break
+		}
+	}
+	delete(w.hands, id)
+	w.event(ended{session: id, closing: c})
+}
+
+// finish makes the world kind and lets time pass until nothing is left.
+func (w *model) finish() {
+	w.take()
+	for range 10000 {
+		w.take()
+		switch {
+		case len(w.lookups) > 0:
+			w.resolve(false)
+		case len(w.dials) > 0:
+			w.answerDialKindly()
+		case w.anyBusy():
+			w.answerTransaction(0)
+		case w.endHung():
+		default:
+			at, ok := w.e.wakeAt()
+			if !ok {
+				w.check()
+				return
+			}
+			w.now = at
+			w.event(ticked{})
+		}
+	}
+	w.t.Fatal("the engine never came to rest")
+}
+
+func (w *model) answerDialKindly() {
+	id := w.dials[0]
+	w.dials = w.dials[1:]
+	w.open = append(w.open, id)
+	w.event(opened{session: id, caps: wire.Caps{Pipelining: true}})
+}
+
+func (w *model) anyBusy() bool {
+	for _, id := range w.open {
+		if len(w.hands[id]) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// endHung ends a session that was told to.
+func (w *model) endHung() bool {
+	for id := range w.hung {
+		if w.e.sessions[id] != nil {
+			w.end(id, closing{})
+			return true
+		}
+	}
+	return false
+}
+
+func (w *model) check() {
+	for id, n := range w.sizes {
+		require.Len(w.t, w.settled[id], n, "every recipient of %s is settled", id)
+	}
+	require.Empty(w.t, w.e.envelopes, "no envelope is left")
+	require.Empty(w.t, w.e.messages, "no message is left")
+	require.Empty(w.t, w.e.sessions, "no session is left after the idle timeout")
+	require.Empty(w.t, w.e.routes, "no route is left when nobody needs it any more")
+	require.Empty(w.t, w.e.hosts, "no host is left when nothing is remembered any more")
+}

@@ -1,0 +1,120 @@
+package feed
+
+import (
+	"time"
+
+	"github.com/smtpfeed/smtpfeed/feed/wire"
+	"github.com/smtpfeed/smtpfeed/resolver"
+)
+
+// An event is something that happened outside the engine. Events are the only way into it.
+type event interface{ isEvent() }
+
+type (
+	// hinted: a recipient of this domain was accepted; its envelope may follow. From lmtp.
+	hinted struct{ domain string }
+
+	// sent: the host MTA's final dot was read, the whole envelope is ours. From lmtp.
+	sent struct{ envelope *Envelope }
+
+	// cancelled: the host MTA of this envelope is gone. From lmtp.
+	cancelled struct{ envelope string }
+
+	// resolved: a lookup ended. From a lookup goroutine, once per lookup action.
+	resolved struct {
+		domain string
+		route  resolver.Route
+		err    error
+	}
+
+	// opened: greeting and EHLO are done. From a session, at most once, before its first finished.
+	opened struct {
+		session sessionID
+		caps    wire.Caps
+		fixup   bool          // the greeting is a PIX firewall's: never pipeline behind a body
+		connect time.Duration // since the dial action
+	}
+
+	// cleared: the body of this transaction may be sent, so the next transaction's commands can ride behind it. From a session,
+	// at most once per transaction.
+	cleared struct {
+		session     sessionID
+		transaction transactionID
+	}
+
+	// finished: a transaction ended, one way or another. From a session, exactly once per transmit action, in their order.
+	finished struct {
+		session sessionID
+		report  *report
+	}
+
+	// ended: the session's connection is closed and its goroutines are gone. From a session, exactly once, as its last event.
+	ended struct {
+		session sessionID
+		closing closing
+	}
+
+	// drained: no more work is to be begun. From Drain.
+	drained struct{}
+
+	// ticked: a deadline of wake has come. From the loop's timer.
+	ticked struct{}
+)
+
+func (hinted) isEvent()    {}
+func (sent) isEvent()      {}
+func (cancelled) isEvent() {}
+func (resolved) isEvent()  {}
+func (opened) isEvent()    {}
+func (cleared) isEvent()   {}
+func (finished) isEvent()  {}
+func (ended) isEvent()     {}
+func (drained) isEvent()   {}
+func (ticked) isEvent()    {}
+
+// A stage is where in a session something happened; each is also where a timeout of Timeouts applies.
+type stage uint8
+
+const (
+	stageConnect stage = iota
+	stageGreeting
+	stageHello
+	stageIdle // between transactions
+	stageReset
+	stageMail
+	stageRcpt
+	stageData
+	stageBody
+	stageFinal
+	stageQuit
+)
+
+// String is the stage as traces and error texts name it.
+func (s stage) String() string {
+	return [...]string{"connect", "greeting", "hello", "idle", "rset", "mail", "rcpt", "data", "body", "final", "quit"}[s]
+}
+
+// A closing says why a session ended.
+type closing struct {
+	stage stage
+	reply wire.Reply // what the peer said, when its words are the reason
+	err   error      // the reason otherwise; nil for an orderly end
+	local bool       // this machine ran out of something: the host is not to blame
+}
+
+// orderly says that the session ended because we wanted it to.
+func (c closing) orderly() bool { return c.err == nil && c.reply.Code == 0 }
+
+// A report is all that was learned from one transaction on the wire.
+type report struct {
+	transaction transactionID
+	mail        wire.Reply
+	rcpts       []wire.Reply // in the order of the transaction's recipients; shorter when the replies ended early
+	data        wire.Reply
+	final       wire.Reply
+	err         error         // why the dialogue is incomplete; nil when every reply came
+	stage       stage         // where err happened
+	local       bool          // err is this machine's or this process's doing, not the peer's
+	dotted      bool          // an octet of the end of data may have left
+	transfer    time.Duration // MAIL to the last reply
+}

@@ -1,0 +1,228 @@
+package feed
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+)
+
+const (
+	// eventBacklog is the capacity of the channel from sessions, lookups and LMTP to the loop: enough that senders rarely wait.
+	eventBacklog = 4096
+	// stepsPerTake bounds how many events are taken in before their actions are carried out.
+	stepsPerTake = 512
+	// lookupsAtOnce bounds the goroutines that wait for the resolver; more domains wait in line, without one.
+	lookupsAtOnce = 4096
+)
+
+// A Feeder delivers envelopes. Its methods may be called from any goroutine.
+type Feeder struct {
+	config  Config
+	events  chan event    // to the loop, from everybody; capacity eventBacklog; never closed
+	inspect chan inspect  // to the loop, from Snapshot; no capacity: it is asked rarely
+	stopped chan struct{} // closed by the loop when it has ended
+
+	// Owned by the loop.
+	engine   *engine
+	speakers map[sessionID]*speaker
+	lookups  []string // domains in line for a lookup goroutine
+	looking  int      // lookup goroutines
+	work     sync.WaitGroup
+	tracer   *tracer
+}
+
+type inspect struct{ answer chan Snapshot }
+
+// New returns a Feeder; Run starts it.
+func New(c Config) *Feeder {
+	c = c.withDefaults()
+	return &Feeder{config: c, events: make(chan event, eventBacklog), inspect: make(chan inspect),
+		stopped: make(chan struct{}), engine: newEngine(c), speakers: map[sessionID]*speaker{}, tracer: newTracer(c.Trace)}
+}
+
+// Run is the event loop. It returns when Drain has finished or ctx is done; then every envelope is settled, and every
+// session and lookup it started has ended. After ctx is done it waits for nobody: connections are closed where they stand.
+func (f *Feeder) Run(ctx context.Context) {
+	defer f.stop()
+	life, end := context.WithCancel(context.Background())
+	defer end()
+	asking, stopAsking := context.WithCancel(life)
+	defer stopAsking()
+	wake := time.NewTimer(0)
+	defer wake.Stop()
+	halted := ctx.Done()
+	for !f.engine.draining || !f.engine.quiet() {
+		select {
+		case ev := <-f.events:
+			f.take(ev)
+		case <-wake.C:
+			f.take(ticked{})
+		case ask := <-f.inspect:
+			ask.answer <- f.engine.snapshot(time.Now())
+		case <-halted:
+			halted = nil
+			end()
+			f.take(drained{})
+		}
+		if f.engine.draining {
+			stopAsking()
+			f.dropLookups()
+		}
+		f.carryOut(life, asking)
+		if at, ok := f.engine.wakeAt(); ok {
+			wake.Reset(time.Until(at))
+		}
+	}
+	f.work.Wait()
+}
+
+// stop ends the Feeder's public side: what is posted from now on is answered by whoever posts it.
+func (f *Feeder) stop() {
+	close(f.stopped)
+	f.sweep()
+}
+
+// sweep answers the events that came after the loop's end.
+func (f *Feeder) sweep() {
+	for {
+		select {
+		case ev := <-f.events:
+			if s, ok := ev.(sent); ok {
+				refuse(s.envelope)
+			}
+		default:
+			return
+		}
+	}
+}
+
+// refuse settles an envelope that came when nothing is begun any more.
+func refuse(e *Envelope) {
+	out := make([]Settlement, len(e.Recipients))
+	for i := range out {
+		out[i] = Settlement{Recipient: i, Outcome: outcomeDraining}
+	}
+	e.Sink.Settle(out)
+}
+
+// take steps the engine with an event and with what else has come in meanwhile.
+func (f *Feeder) take(ev event) {
+	now := time.Now()
+	for range stepsPerTake {
+		f.tracer.event(now, ev)
+		f.engine.step(now, ev)
+		switch ev := ev.(type) {
+		case resolved:
+			f.looking--
+		case ended:
+			delete(f.speakers, ev.session)
+		}
+		select {
+		case ev = <-f.events:
+		default:
+			return
+		}
+	}
+}
+
+// carryOut does what the engine orders. Nothing here waits.
+func (f *Feeder) carryOut(life, asking context.Context) {
+	for _, a := range f.engine.take() {
+		f.tracer.action(a)
+		switch a := a.(type) {
+		case lookup:
+			f.lookups = append(f.lookups, a.domain)
+		case dial:
+			f.speakers[a.session] = f.startSpeaker(life, a)
+		case transmit:
+			f.speakers[a.session].tell(a.order)
+		case hangup:
+			f.speakers[a.session].hangup(a.abort)
+		case settle:
+			a.envelope.Sink.Settle(a.settlements)
+		}
+	}
+	for f.looking < lookupsAtOnce && len(f.lookups) > 0 {
+		f.startLookup(asking, f.lookups[0])
+		f.lookups = f.lookups[1:]
+	}
+}
+
+// startLookup asks the resolver in a goroutine of its own, which ends with one resolved event.
+func (f *Feeder) startLookup(asking context.Context, domain string) {
+	f.looking++
+	f.work.Go(func() {
+		route, err := f.config.Resolver.Resolve(asking, domain)
+		f.events <- resolved{domain: domain, route: route, err: err}
+	})
+}
+
+// dropLookups answers the lookups that were not begun: while draining nobody waits for them.
+func (f *Feeder) dropLookups() {
+	now := time.Now()
+	for _, domain := range f.lookups {
+		ev := resolved{domain: domain, err: errStopping}
+		f.tracer.event(now, ev)
+		f.engine.step(now, ev)
+	}
+	f.lookups = nil
+}
+
+var errStopping = errors.New("smtpfeed is stopping")
+
+// Hint says that a recipient of this domain (folded by resolver.Fold) was accepted: its route is looked up ahead.
+func (f *Feeder) Hint(domain string) { f.post(hinted{domain: domain}) }
+
+// Refusal returns why a recipient of this domain cannot be accepted, from what is known already; nil when it can.
+func (f *Feeder) Refusal(domain string) *Outcome {
+	_, known, err := f.config.Resolver.Cached(domain)
+	if !known || err == nil {
+		return nil
+	}
+	if o := routeOutcome(err); o.Class == Failed {
+		return o
+	}
+	return nil
+}
+
+// Send hands an envelope over. Every recipient is settled, at the latest at e.Deadline.
+func (f *Feeder) Send(e *Envelope) { f.post(sent{envelope: e}) }
+
+// Cancel says that the host MTA of this envelope is gone: recipients in no transaction are settled (deferred) at once, the
+// others when their transaction ends.
+func (f *Feeder) Cancel(e *Envelope) { f.post(cancelled{envelope: e.ID}) }
+
+// Drain begins no more transactions: what waits is settled with 4.3.2, what is in flight finishes, then Run returns.
+// Envelopes sent later are settled with 4.3.2 at once.
+func (f *Feeder) Drain() { f.post(drained{}) }
+
+// Snapshot asks the loop for its counters and gauges. It fails only when ctx ends or the Feeder has stopped.
+func (f *Feeder) Snapshot(ctx context.Context) (Snapshot, error) {
+	ask := inspect{answer: make(chan Snapshot, 1)}
+	select {
+	case f.inspect <- ask:
+		return <-ask.answer, nil
+	case <-ctx.Done():
+		return Snapshot{}, ctx.Err()
+	case <-f.stopped:
+		return Snapshot{}, errors.New("feed: the feeder has stopped")
+	}
+}
+
+// post gives the loop an event. After the loop's end it answers it itself, with whatever else came too late.
+func (f *Feeder) post(ev event) {
+	select {
+	case f.events <- ev:
+	case <-f.stopped:
+		if s, ok := ev.(sent); ok {
+			refuse(s.envelope)
+		}
+		return
+	}
+	select {
+	case <-f.stopped:
+		f.sweep()
+	default:
+	}
+}

@@ -1,0 +1,194 @@
+package feed
+
+import (
+	"slices"
+	"time"
+
+	"github.com/smtpfeed/smtpfeed/feed/wire"
+)
+
+const (
+	// maxVisits is on how many sessions a recipient may be tried in one attempt. More is the host MTA's business, later.
+	maxVisits = 2
+	// budgetReserve is kept back from an envelope's budget for bringing results home.
+	budgetReserve = time.Second
+)
+
+// A flight is the engine's view of a transaction in a session's hands.
+type flight struct {
+	id         transactionID
+	message    *message
+	recipients []*recipient
+	via        Via
+}
+
+// transmit cuts a transaction from the queue and gives it to the session.
+func (e *engine) transmit(now time.Time, s *session) {
+	h := s.host
+	e.timers.stop(&s.idle)
+	rs := h.cut(e.oneDomain(h))
+	e.lastTransaction++
+	f := &flight{id: e.lastTransaction, message: rs[0].envelope.message, recipients: rs}
+	f.via = Via{MX: h.name, Addr: h.addrs[s.addr], Session: uint64(s.id), Transaction: uint64(f.id),
+		Recipients: len(rs), Reused: s.done > 0 || len(s.flights) > 0}
+	if !f.via.Reused {
+		f.via.Connect = s.connect
+	}
+	f.message.refs++
+	h.flying += len(rs)
+	e.countTransaction(s, f)
+	e.act(transmit{session: s.id, order: orderOf(now, f)})
+	s.state = sessionBusy
+	s.flights = append(s.flights, f)
+}
+
+// orderOf writes the order for a flight and sends its recipients off.
+func orderOf(now time.Time, f *flight) *order {
+	m := f.message
+	o := &order{transaction: f.id, from: m.from, params: m.params, body: m.body, to: make([]wire.Address, len(f.recipients))}
+	for i, r := range f.recipients {
+		o.to[i] = r.address()
+		r.place, r.begun = placeFlight, now.Sub(r.envelope.since)
+		r.visits++
+		if d := r.deadline(); i == 0 || d.Before(o.deadline) {
+			o.deadline = d
+		}
+	}
+	o.deadline = o.deadline.Add(-budgetReserve)
+	return o
+}
+
+func (e *engine) countTransaction(s *session, f *flight) {
+	e.counts.Transactions++
+	if f.via.Reused {
+		e.counts.SessionsReused++
+	}
+	if len(s.flights) > 0 {
+		e.counts.Pipelined++
+	}
+	if f.mixed() {
+		e.counts.Piggybacked++
+	}
+}
+
+// mixed says that the transaction has recipients of several domains.
+func (f *flight) mixed() bool {
+	return slices.ContainsFunc(f.recipients, func(r *recipient) bool { return r.route != f.recipients[0].route })
+}
+
+// oneDomain says that a transaction to this host must not mix domains.
+func (e *engine) oneDomain(h *host) bool {
+	switch e.config.Piggyback {
+	case PiggybackOff:
+		return true
+	case PiggybackAlways:
+		return false
+	default:
+		return h.limit.oneDomain
+	}
+}
+
+// flightFinished puts a report before the table of outcomes and does with each recipient as it says.
+func (e *engine) flightFinished(now time.Time, ev finished) {
+	s := e.sessions[ev.session]
+	f, h := s.flights[0], s.host
+	if f.id != ev.report.transaction {
+		panic("BUG: finished a transaction that is not the session's first")
+	}
+	s.flights = s.flights[1:]
+	h.clear = slices.DeleteFunc(h.clear, func(o *session) bool { return o == s })
+	h.flying -= len(f.recipients)
+	f.via.Transfer = ev.report.transfer
+	t := newTrial(ev.report, f)
+	var again recipientList
+	for i, r := range f.recipients {
+		e.obey(now, r, t.verdict(i), &again)
+	}
+	e.learn(now, h, t)
+	s.done++
+	e.sessionFreed(now, s, t)
+	if !again.empty() {
+		e.tryAgain(now, h, f.message, &again)
+	}
+	e.release(f.message)
+}
+
+// obey does with one recipient what the table says; those that stay with the host are gathered in again.
+func (e *engine) obey(now time.Time, r *recipient, v verdict, again *recipientList) {
+	if v.free {
+		r.visits--
+	}
+	switch {
+	case v.step == stepSettle:
+		e.conclude(now, r, v.outcome)
+	case !r.wanted():
+		r.place = placeDone
+	case e.draining:
+		e.conclude(now, r, outcomeDraining)
+	case v.step == stepAgain:
+		again.push(r)
+	default:
+		r.tried |= 1 << r.at
+		if r.visits >= maxVisits {
+			e.conclude(now, r, v.outcome)
+			return
+		}
+		e.counts.Regrouped++
+		e.place(now, r, v.outcome)
+	}
+}
+
+// tryAgain puts recipients that the host may still take back at the head of its queue, unless it fell meanwhile.
+func (e *engine) tryAgain(now time.Time, h *host, m *message, list *recipientList) {
+	if !h.down(now) {
+		e.requeue(h, m, list)
+		return
+	}
+	for !list.empty() {
+		e.place(now, list.pop(), nil)
+	}
+}
+
+// learn keeps what the report showed of the host's limits, and whether it is well.
+func (e *engine) learn(now time.Time, h *host, t *trial) {
+	if t.tooMany > 0 {
+		h.limit.atMost(now, t.tooMany)
+		e.counts.Splits++
+	}
+	if t.domains {
+		h.limit.single(now)
+		e.counts.Splits++
+	}
+	switch {
+	case t.stale:
+		e.counts.Stale++
+	case t.rep.local:
+	case t.ends() && !t.good():
+		h.limit.shrink()
+	case t.good():
+		h.limit.succeeded()
+	}
+	if t.desynced() {
+		h.limit.careful(now)
+	}
+}
+
+// sessionFreed decides what becomes of a session whose transaction finished.
+func (e *engine) sessionFreed(now time.Time, s *session, t *trial) {
+	h := s.host
+	s.clean = s.clean && t.good()
+	if !t.ends() {
+		if len(s.flights) == 0 && s.state == sessionBusy {
+			e.restSession(now, s)
+		}
+		return
+	}
+	if s.state != sessionClosing {
+		e.leave(s)
+	}
+	e.wake(h)
+	if h.limit.failures >= failedCohort && len(h.sessions) == 0 && !h.down(now) {
+		via := t.via
+		e.fall(now, h, t.failure(&via))
+	}
+}

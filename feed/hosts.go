@@ -1,0 +1,232 @@
+package feed
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+)
+
+// A host is a mail exchanger we may connect to. Exchangers of different names are one host when their address sets are equal,
+// so the domains of a provider meet here whatever its exchangers are called.
+type host struct {
+	key   string
+	name  string // the first exchanger's name
+	addrs []netip.AddrPort
+	rank  uint64
+
+	lanes   []*lane // round robin: the first one is cut next, then goes to the end
+	laneOf  map[*message]*lane
+	waiting int // wanted recipients in all lanes
+	flying  int // recipients in transactions
+
+	sessions []*session // that have not ended
+	ready    []*session // of those, open without a transaction; the last used is last
+	clear    []*session // of those, with one transaction whose body is on its way, and clean: one more may ride behind
+	dialing  int        // of those, not opened yet
+
+	named    int // routes in the table that name this host
+	interest int // of those, with an unsettled recipient
+	limit    limit
+
+	downUntil   time.Time
+	downOutcome *Outcome    // why; set whenever downUntil is
+	downCount   int         // falls in a row
+	bad         []time.Time // per address: until when it is not dialled
+
+	dirty  bool // in engine.dirty: to be pumped at the next take
+	hungry bool // in engine.hungry: waits for the process's session budget
+	forget timer
+}
+
+// A lane is the part of a host's queue that belongs to one message.
+type lane struct {
+	message *message
+	list    recipientList
+	waiting int // wanted recipients in list; the others left it in spirit and are passed over by a cut
+}
+
+// hostOf finds or makes the host with these addresses.
+func (e *engine) hostOf(name string, addrs []netip.AddrPort) *host {
+	var b strings.Builder
+	for _, a := range addrs {
+		b.WriteString(a.String())
+		b.WriteByte(' ')
+	}
+	key := b.String()
+	if h := e.hosts[key]; h != nil {
+		return h
+	}
+	h := &host{key: key, name: name, addrs: addrs, rank: rankOf(e.config.Seed, key), bad: make([]time.Time, len(addrs))}
+	h.laneOf = make(map[*message]*lane)
+	h.limit = limit{window: 1, cap: e.config.SessionsPerHost, recipients: e.config.RecipientsPerTransaction}
+	h.forget.due = func(now time.Time) { e.tidy(now, h) }
+	e.hosts[key] = h
+	return h
+}
+
+// down says that the host was unreachable a short while ago and is not to be tried.
+func (h *host) down(now time.Time) bool { return now.Before(h.downUntil) }
+
+// load is how many full transactions wait for or are at work on the host: the measure by which equal exchangers share. What
+// does not fill a transaction counts as nothing, so that small domains with the same exchangers meet on one of them.
+func (h *host) load() int { return (h.waiting + h.flying) / h.limit.recipients }
+
+// enqueue puts a recipient at the end of its message's lane.
+func (e *engine) enqueue(h *host, r *recipient) {
+	r.place = placeHost
+	e.laneFor(h, r.envelope.message).list.push(r)
+	h.count(r, 1)
+	e.wake(h)
+}
+
+// requeue puts recipients of one message that were cut already back before all others: they waited longest.
+func (e *engine) requeue(h *host, m *message, list *recipientList) {
+	l := e.laneFor(h, m)
+	for r := list.head; r != nil; r = r.next {
+		r.place = placeHost
+		h.count(r, 1)
+	}
+	l.list.prepend(list)
+	e.wake(h)
+}
+
+func (e *engine) laneFor(h *host, m *message) *lane {
+	l := h.laneOf[m]
+	if l == nil {
+		l = &lane{message: m}
+		h.laneOf[m] = l
+		h.lanes = append(h.lanes, l)
+	}
+	return l
+}
+
+// count changes how many wanted recipients r's lane holds. A lane without any is gone, with those that nobody wants.
+func (h *host) count(r *recipient, n int) {
+	l := h.laneOf[r.envelope.message]
+	l.waiting += n
+	h.waiting += n
+	if l.waiting == 0 {
+		h.drop(l)
+	}
+}
+
+func (h *host) drop(l *lane) {
+	for !l.list.empty() {
+		l.list.pop().place = placeDone
+	}
+	delete(h.laneOf, l.message)
+	h.lanes = slices.DeleteFunc(h.lanes, func(o *lane) bool { return o == l })
+}
+
+// wake notes that the host's queue or sessions changed: it is pumped at the next take, when all that happened at once is in.
+func (e *engine) wake(h *host) {
+	if !h.dirty {
+		h.dirty = true
+		e.dirty = append(e.dirty, h)
+	}
+}
+
+// cut takes the recipients of the next transaction out of the queue, all of one message. The caller knows that some wait.
+func (h *host) cut(oneDomain bool) []*recipient {
+	l := h.lanes[0]
+	n := min(h.limit.recipients, l.waiting)
+	cut := make([]*recipient, 0, n)
+	for len(cut) < n {
+		r := l.list.pop()
+		if !r.wanted() {
+			r.place = placeDone
+			continue
+		}
+		if oneDomain && len(cut) > 0 && r.route != cut[0].route {
+			l.list.prepend(&recipientList{head: r, tail: r})
+			break
+		}
+		cut = append(cut, r)
+	}
+	l.waiting -= len(cut)
+	h.waiting -= len(cut)
+	if l.waiting == 0 {
+		h.drop(l)
+	} else {
+		h.lanes = append(h.lanes[1:], l)
+	}
+	return cut
+}
+
+// fall marks the host unreachable and sends all that waits to the next host of each route, where it meets what already waits
+// there: the re-judged piggyback. Sessions that are open are left to end by themselves.
+func (e *engine) fall(now time.Time, h *host, o *Outcome) {
+	h.downCount++
+	h.downUntil = now.Add(downTime(e.config.DownTime, h.downCount))
+	h.downOutcome = o
+	h.limit.reset()
+	lanes := h.lanes
+	h.lanes, h.laneOf, h.waiting = nil, make(map[*message]*lane), 0
+	for _, l := range lanes {
+		for !l.list.empty() {
+			r := l.list.pop()
+			if !r.wanted() {
+				r.place = placeDone
+				continue
+			}
+			e.counts.Regrouped++
+			e.place(now, r, nil)
+		}
+	}
+}
+
+// downTime grows with every fall in a row, up to sixteen times the first: a host that stays dead is asked less and less.
+func downTime(first time.Duration, falls int) time.Duration {
+	return first << min(falls-1, 4)
+}
+
+// rise forgets that the host was down: a session was opened.
+func (h *host) rise() {
+	h.downUntil, h.downOutcome, h.downCount = time.Time{}, nil, 0
+}
+
+// nextAddr is the address to dial: the first that did not fail a short while ago. When all did, ok is false.
+func (h *host) nextAddr(now time.Time) (index int, ok bool) {
+	for i, until := range h.bad {
+		if !now.Before(until) {
+			return i, true
+		}
+	}
+	return 0, false
+}
+
+// interest counts routes with unsettled recipients that name the host. While there is one, idle sessions are kept.
+func (e *engine) interest(h *host, n int) {
+	h.interest += n
+	if h.interest == 0 || h.interest == n { // it fell to none, or rose from none
+		for _, s := range h.ready {
+			e.armIdle(s)
+		}
+	}
+}
+
+// tidy drops a host that nothing is known of any more, or sets the moment to look again.
+func (e *engine) tidy(now time.Time, h *host) {
+	if e.hosts[h.key] != h {
+		return // gone already: its last session outlived it
+	}
+	if h.named > 0 || h.waiting > 0 || len(h.sessions) > 0 {
+		return
+	}
+	if until := h.memory(e.config.DownTime); now.Before(until) {
+		e.timers.set(&h.forget, until)
+		return
+	}
+	e.timers.stop(&h.forget)
+	delete(e.hosts, h.key)
+}
+
+// memory is until when something about the host is worth remembering: how often it fell outlives the fall itself.
+func (h *host) memory(first time.Duration) time.Time {
+	until := h.limit.until
+	if fallen := h.downUntil.Add(downTime(first, h.downCount+1)); h.downCount > 0 && fallen.After(until) {
+		until = fallen
+	}
+	return until
+}

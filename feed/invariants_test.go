@@ -1,0 +1,87 @@
+package feed
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// checkInvariants holds after every step: each recipient is in exactly one place, what is counted is there, limits are kept,
+// and nothing waits without something under way that will end the wait.
+func checkInvariants(t testing.TB, e *engine) {
+	t.Helper()
+	census := map[*recipient]int{}
+	for _, rt := range e.routes {
+		for r := rt.waiting.head; r != nil; r = r.next {
+			census[r]++
+			require.Equal(t, placeRoute, r.place, "a recipient in a route knows that it is there")
+		}
+		require.True(t, rt.waiting.empty() || rt.state == routeResolving, "recipients wait in a route only for its lookup")
+	}
+	for _, h := range e.hosts {
+		checkHost(t, e, h, census)
+	}
+	for _, s := range e.sessions {
+		require.LessOrEqual(t, len(s.flights), 2, "a session has at most two transactions in its hands")
+		for _, f := range s.flights {
+			for _, r := range f.recipients {
+				census[r]++
+				require.Equal(t, placeFlight, r.place, "a recipient in a transaction knows that it is there")
+			}
+		}
+	}
+	for _, env := range e.envelopes {
+		unsettled := 0
+		for i := range env.recipients {
+			r := &env.recipients[i]
+			if r.outcome == nil {
+				unsettled++
+				carrier := env.message.carrier[r.address()]
+				require.True(t, r == carrier || r.place == placeTwin, "an unsettled recipient is a carrier or a twin of one")
+				require.Equal(t, 1, census[carrier], "the carrier of an unsettled recipient is in exactly one place: %s, envelope %s, place %d", r.address(), env.ID, carrier.place)
+			}
+		}
+		require.Equal(t, unsettled, env.unsettled, "unsettled recipients are counted")
+		require.True(t, unsettled == 0 || env.budget.slot > 0, "an unsettled envelope has its budget's timer")
+	}
+	for r, n := range census {
+		require.Equal(t, 1, n, "no recipient is in two places: %s", r.address())
+	}
+	require.LessOrEqual(t, len(e.sessions), e.config.Sessions, "the process's session budget is kept")
+}
+
+func checkHost(t testing.TB, e *engine, h *host, census map[*recipient]int) {
+	t.Helper()
+	waiting := 0
+	for _, l := range h.lanes {
+		wanted := 0
+		for r := l.list.head; r != nil; r = r.next {
+			census[r]++
+			require.Equal(t, placeHost, r.place, "a recipient in a lane knows that it is there")
+			if r.wanted() {
+				wanted++
+			}
+		}
+		require.Equal(t, wanted, l.waiting, "a lane counts its wanted recipients")
+		require.Positive(t, wanted, "a lane that nobody waits in is gone")
+		waiting += wanted
+	}
+	require.Equal(t, waiting, h.waiting, "a host counts its wanted recipients")
+	require.LessOrEqual(t, len(h.sessions), h.limit.cap, "a host's sessions stay within the configured cap")
+	dialing, flying := 0, 0
+	for _, s := range h.sessions {
+		if s.state == sessionDialing {
+			dialing++
+		}
+	}
+	for _, s := range e.sessions {
+		for _, f := range s.flights {
+			if s.host == h {
+				flying += len(f.recipients)
+			}
+		}
+	}
+	require.Equal(t, dialing, h.dialing, "a host counts its sessions on their way")
+	require.Equal(t, flying, h.flying, "a host counts its recipients in transactions")
+	require.True(t, waiting == 0 || len(h.sessions) > 0 || h.hungry || h.dirty, "nothing waits for a host without a session on its way")
+}

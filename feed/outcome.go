@@ -1,0 +1,409 @@
+package feed
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/smtpfeed/smtpfeed/feed/wire"
+	"github.com/smtpfeed/smtpfeed/resolver"
+)
+
+// A Class is what an outcome means to the host MTA.
+type Class uint8
+
+const (
+	Deferred  Class = iota // the host keeps the mail and tries again
+	Delivered              // a complete final 2xx was read: the next hop has it
+	Failed                 // the host bounces
+)
+
+// String is the word of the delivery records: "deferred", "delivered", "failed".
+func (c Class) String() string { return [...]string{"deferred", "delivered", "failed"}[c] }
+
+// An Outcome is what happened to a recipient. It is immutable and shared by all recipients to whom the same happened.
+type Outcome struct {
+	Class     Class
+	Uncertain bool          // the end of data was written and no complete reply came (always Deferred)
+	Status    wire.Enhanced // never zero; its class digit is that of Class
+	Reply     wire.Reply    // the remote host's own words; zero when the reason is ours
+	Err       error         // the reason when it is ours; nil when Reply is set
+	Via       *Via          // the host it was tried on; nil when no host was
+}
+
+// Reason is why, in one clean line: the remote host's words, or ours.
+func (o *Outcome) Reason() string {
+	if o.Reply.Code != 0 {
+		return o.Reply.String()
+	}
+	if o.Err != nil {
+		return wire.Clean(o.Err.Error(), 300)
+	}
+	return o.Class.String()
+}
+
+// A Via says how and where a transaction was tried, for texts and delivery records.
+type Via struct {
+	MX          string         // the exchanger's name
+	Addr        netip.AddrPort // zero before a connection was tried
+	Source      netip.Addr     // our address; zero when none was bound or known
+	TLS         string         // "" for plaintext, else version and cipher
+	Session     uint64
+	Transaction uint64        // 0 when none began
+	Recipients  int           // in the transaction
+	Reused      bool          // the session had carried a transaction before
+	Connect     time.Duration // dial to the end of EHLO; 0 on a reused session
+	Transfer    time.Duration // MAIL to the last reply
+}
+
+// Outcomes that are the same for everybody.
+var (
+	outcomeBudget    = &Outcome{Class: Deferred, Status: wire.Enhanced{Class: 4, Subject: 4, Detail: 7}, Err: errors.New("delivery time expired, try again later")}
+	outcomeDraining  = &Outcome{Class: Deferred, Status: wire.Enhanced{Class: 4, Subject: 3, Detail: 2}, Err: errors.New("shutting down, try again later")}
+	outcomeCancelled = &Outcome{Class: Deferred, Status: wire.Enhanced{Class: 4, Subject: 3, Detail: 0}, Err: errors.New("host MTA left before delivery")}
+)
+
+// A step is what happens next to a recipient.
+type step uint8
+
+const (
+	stepSettle    step = iota // its fate is known
+	stepElsewhere             // another host of its route, if any is left; else its outcome
+	stepAgain                 // the same host at once
+)
+
+// A verdict is one line of the table.
+type verdict struct {
+	step    step
+	outcome *Outcome // what the recipient is told, now or when nothing else is left
+	free    bool     // nobody is to blame: the visit does not count
+}
+
+// A trial is one report before the table: the only place that says what happens next to a recipient.
+type trial struct {
+	rep      *report
+	via      Via
+	flight   *flight
+	accepted int  // RCPTs that got 2xx
+	tooMany  int  // recipients the host took before it said "too many"; 0 when it did not
+	domains  bool // it said that a transaction takes one domain
+	stale    bool // a reused session that was dead when the transaction came
+	whole    verdict
+}
+
+// newTrial finds what the replies mean for the transaction as a whole: the fate of every recipient whose RCPT was accepted.
+func newTrial(rep *report, f *flight) *trial {
+	t := &trial{rep: rep, via: f.via, flight: f}
+	for _, r := range rep.rcpts {
+		if r.Code/100 == 2 {
+			t.accepted++
+		}
+	}
+	switch {
+	case rep.mail.Code/100 != 2:
+		t.whole = t.judgeMail()
+	case rep.dotted:
+		t.whole = t.judgeFinal()
+	case rep.data.Code/100 == 3 && rep.final.Code != 0:
+		t.whole = t.judgeEarly()
+	default:
+		t.whole = t.judgeData()
+	}
+	return t
+}
+
+// judgeMail is the table for a transaction whose MAIL was not accepted.
+func (t *trial) judgeMail() verdict {
+	r := t.rep.mail
+	switch {
+	case t.rep.local && r.Code == 0:
+		return t.cut()
+	case t.via.Reused && (r.Code == 0 || r.Code == 421):
+		// The session had died, or had carried all it might: a fault on a reused session before anything was accepted is
+		// charged to nobody.
+		t.stale = true
+		return verdict{step: stepAgain, outcome: t.lost(), free: true}
+	case r.Code == 0:
+		return verdict{step: stepElsewhere, outcome: t.lost()}
+	case r.Code/100 == 5 && r.Code != 503:
+		return t.replied(Failed, r)
+	case r.Code/100 == 4:
+		return t.replied(Deferred, r)
+	default:
+		return t.broken(r)
+	}
+}
+
+// judgeData is the table for a transaction that never came to its end of data.
+func (t *trial) judgeData() verdict {
+	if last := t.rep.goodbye(); last.Code != 0 {
+		return t.replied(Deferred, last)
+	}
+	r := t.rep.data
+	switch {
+	case r.Code == 0 && t.rep.local:
+		return t.cut()
+	case r.Code == 0 || r.Code/100 == 3:
+		if t.rep.local {
+			return t.cut()
+		}
+		return verdict{step: stepElsewhere, outcome: t.lost()}
+	case r.Code/100 == 4:
+		return t.replied(Deferred, r)
+	case r.Code/100 == 5 && r.Code != 503:
+		return t.replied(Failed, r)
+	default:
+		// 2xx is no invitation, and 503 after accepted commands means that the server lost count.
+		return t.broken(r)
+	}
+}
+
+// judgeEarly is the table for a reply that came while the body was on its way: the server did not want the rest. No end of
+// data was written, so nothing is uncertain, and nothing it says can mean success.
+func (t *trial) judgeEarly() verdict {
+	switch r := t.rep.final; r.Code / 100 {
+	case 4:
+		return t.replied(Deferred, r)
+	case 5:
+		return t.replied(Failed, r)
+	default:
+		return t.broken(r)
+	}
+}
+
+// judgeFinal is the table behind the end of data. RFC 5321 section 4.2.5 leaves the mail with us until a final reply is
+// read; without one it may be with both, and another host would make that certain.
+func (t *trial) judgeFinal() verdict {
+	r := t.rep.final
+	switch r.Code / 100 {
+	case 2:
+		return verdict{outcome: &Outcome{Class: Delivered, Status: statusOf(r, 2), Reply: r, Via: &t.via}}
+	case 4:
+		return t.replied(Deferred, r)
+	case 5:
+		return t.replied(Failed, r)
+	case 0:
+		return verdict{outcome: &Outcome{Class: Deferred, Uncertain: true, Status: t.lost().Status, Err: t.rep.err, Via: &t.via}}
+	default:
+		return verdict{outcome: &Outcome{Class: Deferred, Uncertain: true, Status: status450, Reply: r, Via: &t.via}}
+	}
+}
+
+// verdict is the table for the i-th recipient.
+func (t *trial) verdict(i int) verdict {
+	if t.rep.mail.Code/100 != 2 || i >= len(t.rep.rcpts) {
+		if t.accepted > 0 && t.rep.dotted {
+			panic("BUG: end of data written before all RCPT replies were read")
+		}
+		return t.whole
+	}
+	r := t.rep.rcpts[i]
+	switch {
+	case r.Code/100 == 2:
+		return t.whole
+	case t.isTooMany(r, i):
+		if t.tooMany == 0 {
+			t.tooMany = t.acceptedBefore(i)
+		}
+		return verdict{step: stepAgain, outcome: t.replied(Deferred, r).outcome, free: true}
+	case t.isTooManyDomains(r):
+		t.domains = true
+		return verdict{step: stepAgain, outcome: t.replied(Deferred, r).outcome, free: true}
+	case r.Code/100 == 4:
+		return t.replied(Deferred, r)
+	case r.Code/100 == 5 && r.Code != 503:
+		return t.replied(Failed, r)
+	default:
+		return t.broken(r)
+	}
+}
+
+// isTooMany tells "too many recipients" from other trouble. RFC 5321 section 4.5.3.1.10: "the code 452 SHOULD be used",
+// and "a 552 ... SHOULD be treated as a 452"; the first recipient of a transaction is never too many.
+func (t *trial) isTooMany(r wire.Reply, i int) bool {
+	if t.acceptedBefore(i) == 0 {
+		return false
+	}
+	tooMany := wire.Enhanced{Class: 4, Subject: 5, Detail: 3}
+	switch r.Code {
+	case 452:
+		return r.Enhanced == tooMany || r.Enhanced == wire.Enhanced{}
+	case 552:
+		return r.Enhanced.Subject != 2 && r.Enhanced.Subject != 3
+	default:
+		return r.Enhanced == tooMany
+	}
+}
+
+// isTooManyDomains knows the words of the two large receivers that take one domain, or one region, a transaction. They must
+// not be believed of a transaction that has one domain only.
+func (t *trial) isTooManyDomains(r wire.Reply) bool {
+	if r.Code/100 != 4 || !t.flight.mixed() {
+		return false
+	}
+	text := strings.ToLower(r.Text)
+	return strings.Contains(text, "multiple destination domains per transaction") ||
+		strings.Contains(text, "recipients belong to multiple regions")
+}
+
+func (t *trial) acceptedBefore(i int) int {
+	n := 0
+	for _, r := range t.rep.rcpts[:i] {
+		if r.Code/100 == 2 {
+			n++
+		}
+	}
+	return n
+}
+
+// replied is the verdict that follows from the remote host's own words: 5xx is final, 4xx is worth another host.
+func (t *trial) replied(c Class, r wire.Reply) verdict {
+	v := verdict{outcome: &Outcome{Class: c, Status: statusOf(r, r.Code/100), Reply: r, Via: &t.via}}
+	if c == Deferred {
+		v.step = stepElsewhere
+	}
+	return v
+}
+
+// broken is the verdict on a reply that makes no sense where it stands.
+func (t *trial) broken(r wire.Reply) verdict {
+	return verdict{step: stepElsewhere, outcome: &Outcome{Class: Deferred, Status: status450, Reply: r, Via: &t.via}}
+}
+
+// lost is the outcome of a dialogue that broke off.
+func (t *trial) lost() *Outcome {
+	if r := t.rep.mail; r.Code != 0 && r.Code/100 != 2 {
+		return &Outcome{Class: Deferred, Status: statusOf(r, 4), Reply: r, Via: &t.via}
+	}
+	return &Outcome{Class: Deferred, Status: statusOfError(t.rep.err), Err: t.rep.err, Via: &t.via}
+}
+
+// cut is the verdict on a dialogue that we ourselves broke off before the end of data, for want of time.
+func (t *trial) cut() verdict {
+	return verdict{outcome: &Outcome{Class: Deferred, Status: outcomeBudget.Status, Err: t.rep.err, Via: &t.via}}
+}
+
+// good says that the transaction went as it should: its end of data was answered, whatever the answer.
+func (t *trial) good() bool { return t.rep.err == nil && t.rep.dotted && t.rep.final.Code/100 == 2 }
+
+// ends says that the session must not be used again.
+func (t *trial) ends() bool { return t.rep.last() }
+
+// desynced says that the host seems to have lost count of pipelined commands.
+func (t *trial) desynced() bool {
+	return statusOfError(t.rep.err) == status450
+}
+
+// failure is what to tell recipients that will not be tried on the host any more because of this report.
+func (t *trial) failure(via *Via) *Outcome {
+	o := *t.whole.outcome
+	o.Class, o.Uncertain, o.Via = Deferred, false, via
+	o.Status.Class = 4
+	return &o
+}
+
+// last says that no transaction can follow on this session: the dialogue broke off, or the host said 421. RFC 5321
+// section 3.8 has a server say 421 before it closes.
+func (rep *report) last() bool { return rep.err != nil || rep.goodbye().Code != 0 }
+
+// goodbye is the 421 with which the host ended the session.
+func (rep *report) goodbye() wire.Reply {
+	for _, r := range append([]wire.Reply{rep.mail, rep.data, rep.final}, rep.rcpts...) {
+		if r.Code == 421 {
+			return r
+		}
+	}
+	return wire.Reply{}
+}
+
+var (
+	status430 = wire.Enhanced{Class: 4, Subject: 3, Detail: 2}
+	status441 = wire.Enhanced{Class: 4, Subject: 4, Detail: 1}
+	status442 = wire.Enhanced{Class: 4, Subject: 4, Detail: 2}
+	status450 = wire.Enhanced{Class: 4, Subject: 5, Detail: 0}
+)
+
+// statusOf is a reply's enhanced status, or X.0.0 when it has none of that class.
+func statusOf(r wire.Reply, class int) wire.Enhanced {
+	if int(r.Enhanced.Class) == class {
+		return r.Enhanced
+	}
+	return wire.Enhanced{Class: uint16(class)}
+}
+
+// statusOfError is the enhanced status of a dialogue that broke off.
+func statusOfError(err error) wire.Enhanced {
+	var syntax *wire.SyntaxError
+	var protocol *protocolError
+	if errors.As(err, &syntax) || errors.As(err, &protocol) {
+		return status450
+	}
+	return status442
+}
+
+// hostOutcome is what recipients are told of a host that could not be reached. Before MAIL a fault is about the host, never a
+// refusal of the message: a 5xx greeting too is temporary (RFC 5321 section 3.1 lets a host refuse all service so).
+func hostOutcome(c closing, via *Via) *Outcome {
+	o := &Outcome{Class: Deferred, Via: via, Reply: c.reply, Err: c.err}
+	switch {
+	case c.reply.Code/100 == 4:
+		o.Status, o.Err = statusOf(c.reply, 4), nil
+	case c.reply.Code != 0:
+		o.Status, o.Err = status430, nil
+	case c.stage == stageConnect:
+		o.Status = status441
+	default:
+		o.Status = statusOfError(c.err)
+	}
+	return o
+}
+
+// routeOutcome is what recipients are told of a domain without a route.
+func routeOutcome(err error) *Outcome {
+	o := &Outcome{Class: Deferred, Status: wire.Enhanced{Class: 4, Subject: 4, Detail: 3}, Err: err}
+	var re *resolver.Error
+	if !errors.As(err, &re) {
+		return o
+	}
+	switch re.Kind {
+	case resolver.NoSuchDomain:
+		o.Class, o.Status = Failed, wire.Enhanced{Class: 5, Subject: 1, Detail: 2}
+	case resolver.NullMX:
+		// RFC 7505 section 4.2: "5.1.10 ... Recipient Address Has Null MX"
+		o.Class, o.Status = Failed, wire.Enhanced{Class: 5, Subject: 1, Detail: 10}
+	case resolver.NoAddress:
+		o.Class, o.Status = Failed, wire.Enhanced{Class: 5, Subject: 4, Detail: 4}
+	case resolver.Loop:
+		o.Class, o.Status = Failed, wire.Enhanced{Class: 5, Subject: 4, Detail: 6}
+	case resolver.LoopUnsure:
+		o.Status = wire.Enhanced{Class: 4, Subject: 4, Detail: 4}
+	case resolver.Malformed:
+		o.Class, o.Status = Failed, wire.Enhanced{Class: 5, Subject: 1, Detail: 3}
+	}
+	return o
+}
+
+// unreachableOutcome is what recipients are told of a route of which no address may or can be dialled. Only if nothing but
+// prohibited addresses and certain absence is left is that final; where a question failed the answer may yet come.
+func unreachableOutcome(rt resolver.Route, prohibited bool) *Outcome {
+	unsure := slices.ContainsFunc(rt.MX, func(mx resolver.MX) bool { return mx.Err != nil && isTemporary(mx.Err) })
+	switch {
+	case unsure:
+		return &Outcome{Class: Deferred, Status: wire.Enhanced{Class: 4, Subject: 4, Detail: 3},
+			Err: fmt.Errorf("the exchangers of %s could not be resolved", rt.Domain)}
+	case prohibited:
+		return &Outcome{Class: Failed, Status: wire.Enhanced{Class: 5, Subject: 4, Detail: 4},
+			Err: fmt.Errorf("all exchangers of %s have prohibited addresses", rt.Domain)}
+	default:
+		return &Outcome{Class: Failed, Status: wire.Enhanced{Class: 5, Subject: 4, Detail: 4},
+			Err: fmt.Errorf("no exchanger of %s has an address of the configured family", rt.Domain)}
+	}
+}
+
+func isTemporary(err error) bool {
+	var re *resolver.Error
+	return !errors.As(err, &re) || !re.Kind.Permanent()
+}

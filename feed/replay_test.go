@@ -1,0 +1,372 @@
+package feed
+
+import (
+	"bufio"
+	"errors"
+	"flag"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/smtpfeed/smtpfeed/feed/wire"
+	"github.com/smtpfeed/smtpfeed/resolver"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+var update = flag.Bool("update", false, "write the traces of testdata/engine anew")
+
+// TestEngine plays every interaction script: the engine alone, told events line by line in the language of traces, and what it
+// orders written below each. The scripts read as the documentation of the methods.
+func TestEngine(t *testing.T) {
+	scripts, err := filepath.Glob("testdata/engine/*.txt")
+	require.NoError(t, err)
+	require.NotEmpty(t, scripts)
+	for _, name := range scripts {
+		t.Run(strings.TrimSuffix(filepath.Base(name), ".txt"), func(t *testing.T) {
+			want, err := os.ReadFile(name)
+			require.NoError(t, err)
+			got := replay(t, string(want))
+			if *update {
+				require.NoError(t, os.WriteFile(name, []byte(got), 0o644))
+				return
+			}
+			assert.Equal(t, string(want), got, "the engine orders what the script says (go test ./feed -run TestEngine -update writes it anew)")
+		})
+	}
+}
+
+// epoch is when scripts begin.
+var epoch = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// A player replays one script.
+type player struct {
+	t   *testing.T
+	e   *engine
+	now time.Time
+	out strings.Builder
+}
+
+func replay(t *testing.T, script string) string {
+	p := &player{t: t, now: epoch, e: newEngine(Config{Seed: 1}.withDefaults())}
+	lines := bufio.NewScanner(strings.NewReader(script))
+	for lines.Scan() {
+		line := lines.Text()
+		if strings.HasPrefix(line, "    ") {
+			continue // what was ordered last time
+		}
+		fmt.Fprintln(&p.out, line)
+		word, _, _ := strings.Cut(line, " ")
+		switch {
+		case line == "" || word == "#":
+		case word == "config":
+			p.e = newEngine(parseConfig(t, line).withDefaults())
+		case word[0] == '+':
+			p.advance(word)
+		case word == "with": // several events before the next take: "with" all but the last
+			p.e.step(p.now, parseEvent(t, p.now, strings.TrimPrefix(line, "with ")))
+		default:
+			p.e.step(p.now, parseEvent(t, p.now, line))
+			p.show()
+		}
+		checkInvariants(t, p.e)
+	}
+	return p.out.String()
+}
+
+// advance lets time pass, with a tick at each deadline of the engine.
+func (p *player) advance(by string) {
+	d, err := time.ParseDuration(by[1:])
+	require.NoError(p.t, err)
+	end := p.now.Add(d)
+	for {
+		at, ok := p.e.wakeAt()
+		if !ok || at.After(end) {
+			break
+		}
+		p.now = at
+		p.e.step(p.now, ticked{})
+		p.show()
+	}
+	p.now = end
+}
+
+func (p *player) show() {
+	for _, a := range p.e.take() {
+		for line := range strings.Lines(actionText(a)) {
+			fmt.Fprintf(&p.out, "    %s\n", strings.TrimSuffix(line, "\n"))
+		}
+	}
+}
+
+// words splits a line at blanks outside quotes; quotes stay where they stand.
+func words(line string) []string {
+	var out []string
+	var b strings.Builder
+	quoted, escaped := false, false
+	for _, c := range line {
+		switch {
+		case escaped:
+			escaped = false
+		case quoted && c == '\\':
+			escaped = true
+		case c == '"':
+			quoted = !quoted
+		case c == ' ' && !quoted:
+			if b.Len() > 0 {
+				out = append(out, b.String())
+			}
+			b.Reset()
+			continue
+		}
+		b.WriteRune(c)
+	}
+	if b.Len() > 0 {
+		out = append(out, b.String())
+	}
+	return out
+}
+
+// commas splits a value at commas outside quotes and takes the quotes off; what stands behind them ("..."*4) stays.
+func commas(value string) []string {
+	var out []string
+	for len(value) > 0 {
+		if q, err := strconv.QuotedPrefix(value); err == nil {
+			s, _ := strconv.Unquote(q)
+			suffix, tail, _ := strings.Cut(value[len(q):], ",")
+			out, value = append(out, s+suffix), tail
+			continue
+		}
+		head, tail, _ := strings.Cut(value, ",")
+		out, value = append(out, head), tail
+	}
+	return out
+}
+
+func parseConfig(t *testing.T, line string) Config {
+	c := Config{Seed: 1}
+	for _, w := range words(line)[1:] {
+		key, value, _ := strings.Cut(w, "=")
+		n, _ := strconv.Atoi(value)
+		switch key {
+		case "sessions":
+			c.Sessions = n
+		case "per_host":
+			c.SessionsPerHost = n
+		case "recipients":
+			c.RecipientsPerTransaction = n
+		case "piggyback":
+			c.Piggyback = map[string]Piggyback{"off": PiggybackOff, "learned": PiggybackLearned, "always": PiggybackAlways}[value]
+		case "prohibited":
+			c.Prohibited = append(c.Prohibited, netip.MustParsePrefix(value))
+		default:
+			t.Fatalf("unknown configuration %q", w)
+		}
+	}
+	return c
+}
+
+// parseEvent reads an event as traces write it.
+func parseEvent(t *testing.T, now time.Time, line string) event {
+	w := words(line)
+	switch w[0] {
+	case "hinted":
+		return hinted{domain: w[1]}
+	case "sent":
+		return parseSent(t, now, w[1:])
+	case "cancelled":
+		return cancelled{envelope: w[1]}
+	case "resolved":
+		return parseResolved(t, now, w[1:])
+	case "opened":
+		return parseOpened(w[1:])
+	case "cleared":
+		return cleared{session: sessionID(number(w[1])), transaction: transactionID(number(w[2]))}
+	case "finished":
+		return finished{session: sessionID(number(w[1])), report: parseReport(t, w[2:])}
+	case "ended":
+		return ended{session: sessionID(number(w[1])), closing: parseClosing(t, w[2:])}
+	case "drained":
+		return drained{}
+	case "ticked":
+		return ticked{}
+	}
+	t.Fatalf("unknown event %q", line)
+	return nil
+}
+
+func number(word string) uint64 {
+	n, err := strconv.ParseUint(word[1:], 10, 64)
+	if err != nil {
+		panic(err)
+	}
+	return n
+}
+
+func parseSent(t *testing.T, now time.Time, w []string) event {
+	e := &Envelope{ID: w[0], Deadline: now.Add(540 * time.Second)}
+	body := "a"
+	for _, arg := range w[1:] {
+		key, value, _ := strings.Cut(arg, "=")
+		switch key {
+		case "from":
+			e.From = mustAddress(t, commas(value)[0])
+		case "body":
+			body = value
+		case "budget":
+			d, err := time.ParseDuration(value)
+			require.NoError(t, err)
+			e.Deadline = now.Add(d)
+		case "to":
+			for _, to := range commas(value) {
+				e.Recipients = append(e.Recipients, expand(t, to)...)
+			}
+		}
+	}
+	for _, a := range e.Recipients {
+		e.Routes = append(e.Routes, strings.ToLower(a.Domain()))
+	}
+	e.Body = bodyOf(body)
+	return sent{envelope: e}
+}
+
+// expand makes "u*3@x" into u1@x, u2@x and u3@x.
+func expand(t *testing.T, to string) []wire.Address {
+	local, domain, _ := strings.Cut(to, "@")
+	name, count, many := strings.Cut(local, "*")
+	if !many {
+		return []wire.Address{mustAddress(t, to)}
+	}
+	n, err := strconv.Atoi(count)
+	require.NoError(t, err)
+	var out []wire.Address
+	for i := range n {
+		out = append(out, mustAddress(t, fmt.Sprintf("%s%d@%s", name, i+1, domain)))
+	}
+	return out
+}
+
+func mustAddress(t testing.TB, s string) wire.Address {
+	a, err := wire.ParseAddress(s)
+	require.NoError(t, err)
+	return a
+}
+
+func bodyOf(text string) *wire.Body {
+	var w wire.BodyWriter
+	w.Write([]byte(text))
+	return w.Body()
+}
+
+func parseResolved(t *testing.T, now time.Time, w []string) event {
+	ev := resolved{domain: w[0], route: resolver.Route{Domain: w[0], Expires: now.Add(time.Hour)}}
+	for _, arg := range w[1:] {
+		key, value, _ := strings.Cut(arg, "=")
+		switch key {
+		case "ttl":
+			d, err := time.ParseDuration(value)
+			require.NoError(t, err)
+			ev.route.Expires = now.Add(d)
+		case "error":
+			n, err := strconv.Atoi(value)
+			require.NoError(t, err)
+			ev.err = &resolver.Error{Kind: resolver.Kind(n), Domain: w[0], Question: "MX " + w[0], Reason: "scripted"}
+		case "mx":
+			parts := strings.Split(value, "/")
+			pref, err := strconv.Atoi(parts[0])
+			require.NoError(t, err)
+			mx := resolver.MX{Preference: pref, Name: parts[1]}
+			for _, a := range parts[2:] {
+				mx.Addrs = append(mx.Addrs, netip.MustParseAddr(a))
+			}
+			ev.route.MX = append(ev.route.MX, mx)
+		}
+	}
+	return ev
+}
+
+func parseOpened(w []string) event {
+	ev := opened{session: sessionID(number(w[0])), connect: 100 * time.Millisecond}
+	for _, arg := range w[1:] {
+		key, value, _ := strings.Cut(arg, "=")
+		switch key {
+		case "pipelining":
+			ev.caps.Pipelining = true
+		case "rcptmax":
+			ev.caps.RcptMax, _ = strconv.Atoi(value)
+		case "fixup":
+			ev.fixup = true
+		}
+	}
+	return ev
+}
+
+// parseReport reads a report; "ok" and "ok*N" stand for a transaction in which everything was accepted.
+func parseReport(t *testing.T, w []string) *report {
+	r := &report{transaction: transactionID(number(w[0])), transfer: 150 * time.Millisecond}
+	for _, arg := range w[1:] {
+		key, value, _ := strings.Cut(arg, "=")
+		switch key {
+		case "mail":
+			r.mail = parseReply(t, commas(value)[0])
+		case "rcpt":
+			for _, v := range commas(value) {
+				code, count, _ := strings.Cut(v, "*")
+				n, _ := strconv.Atoi(count)
+				for range max(n, 1) {
+					r.rcpts = append(r.rcpts, parseReply(t, code))
+				}
+			}
+		case "data":
+			r.data = parseReply(t, commas(value)[0])
+		case "final":
+			r.final = parseReply(t, commas(value)[0])
+		case "dotted":
+			r.dotted = true
+		case "local":
+			r.local = true
+		case "stage":
+			r.stage = parseStage(t, value)
+		case "err":
+			r.err = errors.New(commas(value)[0])
+		}
+	}
+	return r
+}
+
+func parseReply(t *testing.T, s string) wire.Reply {
+	r, err := wire.NewReader(strings.NewReader(s + "\r\n")).ReadReply()
+	require.NoError(t, err, s)
+	return r
+}
+
+func parseStage(t *testing.T, s string) stage {
+	for st := stageConnect; st <= stageQuit; st++ {
+		if st.String() == s {
+			return st
+		}
+	}
+	t.Fatalf("unknown stage %q", s)
+	return 0
+}
+
+func parseClosing(t *testing.T, w []string) closing {
+	c := closing{stage: parseStage(t, w[0])}
+	for _, arg := range w[1:] {
+		key, value, _ := strings.Cut(arg, "=")
+		switch key {
+		case "reply":
+			c.reply = parseReply(t, commas(value)[0])
+		case "err":
+			c.err = errors.New(commas(value)[0])
+		case "local":
+			c.local = true
+		}
+	}
+	return c
+}

@@ -1,0 +1,326 @@
+package feed
+
+import (
+	"cmp"
+	"hash/maphash"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/smtpfeed/smtpfeed/resolver"
+)
+
+const (
+	// routeKeep is how long a route that nobody needs is kept, for hints whose envelope is still on its way and for the next
+	// message to the same domains. What is older is asked again; the resolver has a cache of its own.
+	routeKeep = 60 * time.Second
+	// routesKept bounds the routes that nobody needs.
+	routesKept = 200_000
+	// maxCandidates is how many hosts of a domain are considered: the bits of recipient.tried.
+	maxCandidates = 16
+)
+
+// A routeState is what the engine knows of a domain.
+type routeState uint8
+
+const (
+	routeResolving routeState = iota // a lookup is under way; ended by resolved
+	routeKnown                       // candidates are the domain's hosts, until expires and while somebody needs it
+	routeGone                        // the lookup failed and its recipients were told; out of the table
+)
+
+// A route is the engine's view of one domain: its recipients wait here until its hosts are known.
+type route struct {
+	domain     string
+	state      routeState
+	candidates []candidate   // ascending preference; equal ones in an order of our own
+	waiting    recipientList // while resolving
+	arrived    recipientList // only inside admit: recipients of one envelope, kept together
+	unsettled  int           // recipients, twins included; while above 0 every candidate's host counts this route
+	expires    time.Time
+	keep       time.Time // when nobody needs it: until when it is remembered
+}
+
+// A candidate is one host of a route under the name the route gives it.
+type candidate struct {
+	host       *host
+	preference int
+}
+
+// shelved is a route that nobody needs, and the moment it is forgotten unless it was put on the shelf again.
+type shelved struct {
+	route *route
+	keep  time.Time
+}
+
+// routeOf finds the domain's route or orders its lookup.
+func (e *engine) routeOf(now time.Time, domain string) *route {
+	rt := e.routes[domain]
+	stale := rt != nil && rt.state == routeKnown && rt.unsettled == 0 && now.After(rt.expires)
+	if rt != nil && !stale {
+		return rt
+	}
+	if stale {
+		e.removeRoute(now, rt)
+	}
+	rt = &route{domain: domain}
+	e.routes[domain] = rt
+	e.counts.Lookups++
+	e.resolving++
+	e.act(lookup{domain: domain})
+	return rt
+}
+
+// engage counts a recipient whose fate depends on the route.
+func (e *engine) engage(rt *route) {
+	rt.unsettled++
+	if rt.unsettled == 1 {
+		for _, c := range rt.candidates {
+			e.interest(c.host, 1)
+		}
+	}
+}
+
+// disengage is the opposite of engage; a route that nobody needs is kept for a while.
+func (e *engine) disengage(now time.Time, rt *route) {
+	rt.unsettled--
+	if rt.unsettled > 0 {
+		return
+	}
+	for _, c := range rt.candidates {
+		e.interest(c.host, -1)
+	}
+	if rt.state == routeKnown {
+		e.shelve(now, rt)
+	}
+}
+
+// shelve remembers a route that nobody needs for routeKeep.
+func (e *engine) shelve(now time.Time, rt *route) {
+	rt.keep = now.Add(routeKeep)
+	e.shelf = append(e.shelf, shelved{route: rt, keep: rt.keep})
+	if len(e.shelf) > routesKept {
+		e.unshelve(now)
+	}
+	if e.shelfTimer.slot == 0 {
+		e.timers.set(&e.shelfTimer, rt.keep)
+	}
+}
+
+// sweepShelf forgets the routes whose time is over.
+func (e *engine) sweepShelf(now time.Time) {
+	for len(e.shelf) > 0 && !e.shelf[0].keep.After(now) {
+		e.unshelve(now)
+	}
+	if len(e.shelf) > 0 {
+		e.timers.set(&e.shelfTimer, e.shelf[0].keep)
+	}
+}
+
+// unshelve takes the oldest entry off the shelf. A route that was needed again meanwhile stays in the table: it stands on the
+// shelf once more for each time it was put there, and only the last one counts.
+func (e *engine) unshelve(now time.Time) {
+	s := e.shelf[0]
+	e.shelf[0] = shelved{}
+	e.shelf = e.shelf[1:]
+	rt := s.route
+	if rt.unsettled == 0 && rt.keep.Equal(s.keep) && e.routes[rt.domain] == rt {
+		e.removeRoute(now, rt)
+	}
+}
+
+// removeRoute takes a route that nobody needs out of the table.
+func (e *engine) removeRoute(now time.Time, rt *route) {
+	delete(e.routes, rt.domain)
+	for _, c := range rt.candidates {
+		c.host.named--
+		e.tidy(now, c.host)
+	}
+}
+
+// settleRoute takes the answer of a lookup.
+func (e *engine) settleRoute(now time.Time, ev resolved) {
+	rt := e.routes[ev.domain]
+	if rt == nil || rt.state != routeResolving {
+		panic("BUG: resolved a domain nobody asked for: " + ev.domain)
+	}
+	e.resolving--
+	list := rt.waiting
+	rt.waiting = recipientList{}
+	for r := list.head; r != nil; r = r.next {
+		for t := r; t != nil; t = t.twin {
+			t.known = now.Sub(t.envelope.since)
+		}
+	}
+	failure := e.candidatesOf(rt, ev)
+	if failure != nil {
+		rt.state = routeGone
+		delete(e.routes, rt.domain)
+		for !list.empty() {
+			e.conclude(now, list.pop(), failure)
+		}
+		return
+	}
+	rt.state = routeKnown
+	if rt.unsettled == 0 {
+		e.shelve(now, rt)
+	} else {
+		for _, c := range rt.candidates {
+			e.interest(c.host, 1)
+		}
+	}
+	e.spread(now, rt, &list)
+}
+
+// candidatesOf fills in the hosts of a resolved route, or says why there is none.
+func (e *engine) candidatesOf(rt *route, ev resolved) *Outcome {
+	if ev.err != nil {
+		return routeOutcome(ev.err)
+	}
+	rt.expires = ev.route.Expires
+	prohibited := false
+	for _, mx := range ev.route.MX {
+		addrs, dropped := e.dialable(mx)
+		prohibited = prohibited || dropped
+		if len(addrs) == 0 || len(rt.candidates) == maxCandidates {
+			continue
+		}
+		h := e.hostOf(mx.Name, addrs)
+		if !slices.ContainsFunc(rt.candidates, func(c candidate) bool { return c.host == h }) {
+			h.named++
+			rt.candidates = append(rt.candidates, candidate{host: h, preference: mx.Preference})
+		}
+	}
+	if len(rt.candidates) == 0 {
+		return unreachableOutcome(ev.route, prohibited)
+	}
+	// RFC 5321 section 5.1: "If there are multiple destinations with the same preference and there is no clear reason to favor
+	// one ..., then the sender-SMTP MUST randomize them". The order is drawn per process and host, not per message: domains
+	// with the same exchangers must meet on the same one, and load spreads in choose.
+	slices.SortStableFunc(rt.candidates, func(a, b candidate) int {
+		return cmp.Or(cmp.Compare(a.preference, b.preference), cmp.Compare(a.host.rank, b.host.rank))
+	})
+	return nil
+}
+
+// dialable is an exchanger's addresses that may be dialled, in the order they are to be tried; dropped says that some may not.
+func (e *engine) dialable(mx resolver.MX) (addrs []netip.AddrPort, dropped bool) {
+	port := cmp.Or(mx.Port, e.config.Port)
+	for _, a := range mx.Addrs {
+		a = a.Unmap()
+		if a.Is4() && e.config.Family == OnlyIPv6 || a.Is6() && e.config.Family == OnlyIPv4 {
+			continue
+		}
+		if slices.ContainsFunc(e.config.Prohibited, func(p netip.Prefix) bool { return p.Contains(a) }) {
+			dropped = true
+			continue
+		}
+		addrs = append(addrs, netip.AddrPortFrom(a, port))
+	}
+	// IPv4 first: a broken IPv6 path would cost a connect timeout, and hosts without any IPv6 are still common.
+	slices.SortFunc(addrs, func(a, b netip.AddrPort) int {
+		if a.Addr().Is4() != b.Addr().Is4() {
+			if a.Addr().Is4() {
+				return -1
+			}
+			return 1
+		}
+		return a.Compare(b)
+	})
+	return slices.Compact(addrs), dropped
+}
+
+// spread gives each recipient of a route to the best of its hosts.
+func (e *engine) spread(now time.Time, rt *route, list *recipientList) {
+	if rt.state == routeResolving {
+		for !list.empty() {
+			r := list.pop()
+			r.place = placeRoute
+			rt.waiting.push(r)
+		}
+		return
+	}
+	for !list.empty() {
+		r := list.pop()
+		if !r.wanted() {
+			r.place = placeDone
+			continue
+		}
+		e.place(now, r, nil)
+	}
+}
+
+// place puts a recipient into the lane of the best host that is left for it, or settles it when none is: with what it met
+// last, or when that is nil with the reason why its hosts are down.
+func (e *engine) place(now time.Time, r *recipient, last *Outcome) {
+	if e.routes[r.route.domain] != r.route && e.reroute(now, r) {
+		return
+	}
+	i := r.route.choose(now, r.tried)
+	switch {
+	case i >= 0:
+		r.at = uint8(i)
+		e.enqueue(r.route.candidates[i].host, r)
+	case last != nil:
+		e.conclude(now, r, last)
+	default:
+		e.conclude(now, r, r.route.hopeless(now, r.tried))
+	}
+}
+
+// reroute gives a carrier whose own envelope gave up long ago, and whose route was forgotten meanwhile, the route that its
+// twins have now. It says whether that one must be waited for.
+func (e *engine) reroute(now time.Time, r *recipient) bool {
+	r.route, r.tried = e.routeOf(now, r.route.domain), 0
+	if r.route.state != routeResolving {
+		return false
+	}
+	r.place = placeRoute
+	r.route.waiting.push(r)
+	return true
+}
+
+// choose is the candidate to take: of the lowest preference that has a live untried host, the one with the least to do.
+// It is -1 when there is none.
+func (rt *route) choose(now time.Time, tried uint16) int {
+	best := -1
+	for i, c := range rt.candidates {
+		if best >= 0 && c.preference > rt.candidates[best].preference {
+			break
+		}
+		if tried&(1<<i) != 0 || c.host.down(now) {
+			continue
+		}
+		if best < 0 || c.host.load() < rt.candidates[best].host.load() {
+			best = i
+		}
+	}
+	return best
+}
+
+// hopeless is the outcome of a recipient for whom choose found nothing: what the most preferred unreachable host said.
+func (rt *route) hopeless(now time.Time, tried uint16) *Outcome {
+	for i, c := range rt.candidates {
+		if tried&(1<<i) == 0 && c.host.down(now) {
+			return c.host.downOutcome
+		}
+	}
+	for _, c := range rt.candidates {
+		if c.host.down(now) {
+			return c.host.downOutcome
+		}
+	}
+	panic("BUG: no candidate left, and none is down")
+}
+
+// rankOf orders equally preferred hosts: random between processes, fixed within one.
+func rankOf(seed uint64, key string) uint64 {
+	h := seed
+	for i := range len(key) {
+		h = (h ^ uint64(key[i])) * 0x100000001b3 // FNV-1a
+	}
+	return h ^ h>>29
+}
+
+// randomSeed draws a seed for rankOf.
+func randomSeed() uint64 { return maphash.Bytes(maphash.MakeSeed(), nil) }

@@ -1,0 +1,277 @@
+package feed
+
+import (
+	"slices"
+	"time"
+
+	"github.com/smtpfeed/smtpfeed/feed/wire"
+)
+
+// A sessionState is how far a session has come.
+type sessionState uint8
+
+const (
+	sessionDialing sessionState = iota // no EHLO reply yet; ended by opened or ended
+	sessionReady                       // no transaction in its hands; ended by a transmit, its idle timer, or ended
+	sessionBusy                        // at least one transaction in its hands; ended by the last finished
+	sessionClosing                     // said goodbye or was seen broken: nothing more is given to it; ended by ended
+)
+
+// A session is the engine's view of one SMTP connection.
+type session struct {
+	id      sessionID
+	host    *host
+	addr    int // index in host.addrs
+	state   sessionState
+	caps    wire.Caps
+	fixup   bool
+	connect time.Duration // spent on opening; told with its first transaction
+	flights []*flight     // in its hands, in the order of the wire
+	done    int           // transactions finished
+	clean   bool          // so far every transaction went as RFC 5321 has it
+	idle    timer
+	since   time.Time // ready since
+}
+
+// pump gives a host's sessions what they can take, and opens more when that is not enough.
+func (e *engine) pump(now time.Time, h *host) {
+	h.limit.expire(now, e.config.RecipientsPerTransaction)
+	for h.waiting > 0 {
+		s := h.writable()
+		if s == nil {
+			break
+		}
+		e.transmit(now, s)
+	}
+	for e.wantsSession(now, h) && e.open(now, h) {
+	}
+}
+
+// writable takes the session that can write a transaction's commands now: one at rest, the last used first, or else one
+// whose body is on its way. It is nil when there is none.
+func (h *host) writable() *session {
+	if n := len(h.ready); n > 0 {
+		s := h.ready[n-1]
+		h.ready = h.ready[:n-1]
+		return s
+	}
+	if len(h.clear) > 0 {
+		s := h.clear[0]
+		h.clear = h.clear[1:]
+		return s
+	}
+	return nil
+}
+
+// wantsSession says that what waits is more than the sessions on their way will take, and that the host has earned one more.
+func (e *engine) wantsSession(now time.Time, h *host) bool {
+	if h.waiting == 0 || h.dialing >= e.transactionsWaiting(h) || h.hungry {
+		return false
+	}
+	return len(h.sessions) < h.limit.sessions()
+}
+
+// transactionsWaiting is how many transactions would be cut from what waits.
+func (e *engine) transactionsWaiting(h *host) int {
+	n := 0
+	for _, l := range h.lanes {
+		n += (l.waiting + h.limit.recipients - 1) / h.limit.recipients
+		if n >= h.limit.cap {
+			return n
+		}
+	}
+	return n
+}
+
+// open orders a new session, if the process's budget has room or an idle session elsewhere can make some.
+func (e *engine) open(now time.Time, h *host) bool {
+	addr, ok := h.nextAddr(now)
+	if !ok {
+		addr = 0 // all failed a while ago and the host has risen since: begin again
+	}
+	if full := len(e.sessions) >= e.config.Sessions; full || now.Before(e.exhausted) {
+		if full {
+			e.evict()
+		}
+		h.hungry = true
+		e.hungry = append(e.hungry, h)
+		return false
+	}
+	e.lastSession++
+	s := &session{id: e.lastSession, host: h, addr: addr, clean: true}
+	s.idle.due = func(now time.Time) { e.close(s) }
+	e.sessions[s.id] = s
+	h.sessions = append(h.sessions, s)
+	h.dialing++
+	e.counts.Dials++
+	e.act(dial{session: s.id, to: h.addrs[addr], timeout: e.config.ConnectTimeout})
+	return true
+}
+
+// evict closes the session that has been idle longest to make room for one with work: the oldest first, as SMTPfeed did.
+// The room is there when it has ended.
+func (e *engine) evict() {
+	for len(e.rest) > 0 {
+		r := e.rest[0]
+		e.rest = e.rest[1:]
+		s := e.sessions[r.session]
+		if s != nil && s.state == sessionReady && s.since.Equal(r.since) {
+			e.counts.SessionsEvicted++
+			e.close(s)
+			return
+		}
+	}
+}
+
+// close says goodbye to a session at rest, or gives up one that is not open yet.
+func (e *engine) close(s *session) {
+	abort := s.state == sessionDialing
+	if abort {
+		s.host.dialing--
+	}
+	e.leave(s)
+	e.act(hangup{session: s.id, abort: abort})
+}
+
+// leave takes a session off its host: nothing is given to it any more, and its place there is free.
+func (e *engine) leave(s *session) {
+	h, same := s.host, func(o *session) bool { return o == s }
+	h.sessions = slices.DeleteFunc(h.sessions, same)
+	h.ready = slices.DeleteFunc(h.ready, same)
+	h.clear = slices.DeleteFunc(h.clear, same)
+	s.state = sessionClosing
+	e.timers.stop(&s.idle)
+}
+
+// feedHungry lets the hosts that waited for the process's budget try again, in their order.
+func (e *engine) feedHungry(now time.Time) {
+	room := e.config.Sessions - len(e.sessions)
+	if now.Before(e.exhausted) {
+		return
+	}
+	for room > 0 && len(e.hungry) > 0 {
+		h := e.hungry[0]
+		e.hungry = e.hungry[1:]
+		h.hungry = false
+		if h.waiting > 0 {
+			e.wake(h)
+			room--
+		}
+	}
+}
+
+// restSession lets a session without a transaction wait for the next one.
+func (e *engine) restSession(now time.Time, s *session) {
+	if e.draining {
+		e.close(s)
+		return
+	}
+	s.state, s.since = sessionReady, now
+	s.host.ready = append(s.host.ready, s)
+	e.rest = append(e.rest, resting{session: s.id, since: now})
+	if len(e.rest) > 2*len(e.sessions)+1024 {
+		e.compactRest()
+	}
+	e.armIdle(s)
+	e.wake(s.host)
+}
+
+// A resting notes when a session came to rest. It is void when the session has worked since.
+type resting struct {
+	session sessionID
+	since   time.Time
+}
+
+// compactRest drops the void entries.
+func (e *engine) compactRest() {
+	e.rest = slices.DeleteFunc(e.rest, func(r resting) bool {
+		s := e.sessions[r.session]
+		return s == nil || s.state != sessionReady || !s.since.Equal(r.since)
+	})
+}
+
+// armIdle starts or stops a resting session's idle timer: while an unsettled route names its host it stays.
+func (e *engine) armIdle(s *session) {
+	if s.host.interest > 0 {
+		e.timers.stop(&s.idle)
+		return
+	}
+	e.timers.set(&s.idle, e.now.Add(e.config.IdleTimeout))
+}
+
+// sessionOpened takes the news that greeting and EHLO are done.
+func (e *engine) sessionOpened(now time.Time, ev opened) {
+	s := e.sessions[ev.session]
+	if s.state != sessionDialing {
+		return // given up meanwhile
+	}
+	h := s.host
+	h.dialing--
+	s.caps, s.fixup, s.connect = ev.caps, ev.fixup, ev.connect
+	e.counts.SessionsTotal++
+	h.rise()
+	h.bad[s.addr] = time.Time{}
+	h.limit.opened()
+	h.limit.offered(now, ev.caps)
+	e.restSession(now, s)
+}
+
+// sessionCleared takes the news that a body is on its way: RFC 2920 section 3.1 lets the next transaction's commands follow
+// it in the same group. Only where nothing odd was ever seen: some old servers throw away what follows the dot.
+func (e *engine) sessionCleared(ev cleared) {
+	s := e.sessions[ev.session]
+	if s.state == sessionClosing {
+		return
+	}
+	if len(s.flights) != 1 || s.flights[0].id != ev.transaction {
+		panic("BUG: cleared a transaction that is not the session's only one")
+	}
+	if s.done == 0 || !s.clean || !s.caps.Pipelining || s.fixup || s.host.limit.noPipelining || s.state != sessionBusy {
+		return
+	}
+	s.host.clear = append(s.host.clear, s)
+	e.wake(s.host)
+}
+
+// sessionEnded takes a session out. One that never opened says something about its address and perhaps its host.
+func (e *engine) sessionEnded(now time.Time, ev ended) {
+	s := e.sessions[ev.session]
+	for len(s.flights) > 0 { // orders that crossed with the session's end: never begun
+		e.flightFinished(now, finished{session: s.id, report: &report{transaction: s.flights[0].id, err: errSessionOver, stage: stageMail}})
+	}
+	h := s.host
+	dialed := s.state == sessionDialing
+	delete(e.sessions, s.id)
+	e.leave(s)
+	if dialed {
+		h.dialing--
+		e.dialFailed(now, s, ev.closing)
+	}
+	e.wake(h)
+	e.feedHungry(now)
+	e.tidy(now, h)
+}
+
+// dialFailed says what a session that never opened means: our own shortage, a host that takes no more connections, an
+// address that is dead, or with the last address a host that is.
+func (e *engine) dialFailed(now time.Time, s *session, c closing) {
+	h := s.host
+	e.counts.DialsFailed++
+	switch {
+	case c.local:
+		e.exhausted = now.Add(exhaustedFor)
+		e.timers.set(&e.exhaustedTimer, e.exhausted)
+		return
+	case len(h.sessions) > h.dialing:
+		// Other sessions live: the host is well and takes no more of us.
+		h.limit.crowded(now, len(h.sessions))
+		return
+	}
+	h.bad[s.addr] = now.Add(e.config.DownTime)
+	if _, ok := h.nextAddr(now); ok {
+		return
+	}
+	via := &Via{MX: h.name, Addr: h.addrs[s.addr], Session: uint64(s.id)}
+	clear(h.bad)
+	e.fall(now, h, hostOutcome(c, via))
+}

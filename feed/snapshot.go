@@ -1,0 +1,101 @@
+package feed
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+	"time"
+)
+
+// A Snapshot is the state of a Feeder at one moment, and its counters since it started.
+type Snapshot struct {
+	At time.Time
+
+	// Gauges.
+	Messages   int // distinct messages with an unsettled recipient
+	Envelopes  int // with an unsettled recipient
+	Recipients int // unsettled
+	Resolving  int // domains being looked up
+	Hosts      int // known: with recipients, sessions or something remembered
+	HostsDown  int
+	Sessions   int // open or being opened
+	Idle       int // of those, without a transaction
+	Saturated  int // hosts that wait for the process's session budget
+
+	// Counters.
+	EnvelopesTotal  uint64
+	MessagesTotal   uint64 // envelopes joined into one message count once
+	RecipientsTotal uint64
+	Delivered       uint64
+	Deferred        uint64
+	Failed          uint64
+	Uncertain       uint64
+	Lookups         uint64
+	Dials           uint64
+	DialsFailed     uint64
+	SessionsTotal   uint64 // that reached the end of EHLO
+	SessionsReused  uint64 // transactions on a session that had carried one before
+	SessionsEvicted uint64 // idle ones closed because the process's budget was full
+	Transactions    uint64
+	Pipelined       uint64 // transactions whose MAIL rode behind the previous body
+	Piggybacked     uint64 // transactions with recipients of several domains
+	Regrouped       uint64 // recipients that moved to another host
+	Splits          uint64 // transactions cut again because the host took fewer recipients
+	Stale           uint64 // reused sessions that turned out dead, replaced at nobody's cost
+
+	HostStates []HostState // by name; only hosts with recipients waiting, sessions or something remembered
+}
+
+// A HostState is what is known of one host, for status.
+type HostState struct {
+	Name     string
+	Addrs    string // comma separated
+	Waiting  int
+	Sessions int
+	Cap      int       // concurrency earned so far
+	Down     time.Time // zero, or when it may be tried again
+	Reason   string    // why it is down
+	Learned  string    // limits learned, as words; "" when none
+}
+
+// snapshot is the engine's state and counters at now.
+func (e *engine) snapshot(now time.Time) Snapshot {
+	s := e.counts.Snapshot
+	s.At = now
+	s.Messages, s.Envelopes, s.Resolving = len(e.messages), len(e.envelopes), e.resolving
+	s.Hosts, s.Sessions, s.Saturated = len(e.hosts), len(e.sessions), len(e.hungry)
+	for _, env := range e.envelopes {
+		s.Recipients += env.unsettled
+	}
+	for _, h := range e.hosts {
+		s.Idle += len(h.ready)
+		if h.down(now) {
+			s.HostsDown++
+		}
+		if h.notable(now) {
+			s.HostStates = append(s.HostStates, h.stateAt(now))
+		}
+	}
+	slices.SortFunc(s.HostStates, func(a, b HostState) int {
+		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Addrs, b.Addrs))
+	})
+	return s
+}
+
+// notable says that there is more to tell of the host than that it exists.
+func (h *host) notable(now time.Time) bool {
+	return h.waiting > 0 || len(h.sessions) > 0 || h.down(now) || !h.limit.until.IsZero()
+}
+
+func (h *host) stateAt(now time.Time) HostState {
+	addrs := make([]string, len(h.addrs))
+	for i, a := range h.addrs {
+		addrs[i] = a.String()
+	}
+	st := HostState{Name: h.name, Addrs: strings.Join(addrs, ","), Waiting: h.waiting, Sessions: len(h.sessions),
+		Cap: h.limit.sessions(), Learned: h.limit.String()}
+	if h.down(now) {
+		st.Down, st.Reason = h.downUntil, h.downOutcome.Reason()
+	}
+	return st
+}

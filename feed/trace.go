@@ -1,0 +1,210 @@
+package feed
+
+import (
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/smtpfeed/smtpfeed/feed/wire"
+	"github.com/smtpfeed/smtpfeed/resolver"
+)
+
+// A tracer writes what goes into the engine and what comes out of it, a line each: an event with the time since the first one
+// in front, its actions indented below. The interaction scripts in testdata/engine are in this language too, so that a trace of a
+// real run can be cut down to a test. A nil tracer writes nothing.
+type tracer struct {
+	w     io.Writer
+	start time.Time
+}
+
+func newTracer(w io.Writer) *tracer {
+	if w == nil {
+		return nil
+	}
+	return &tracer{w: w}
+}
+
+func (t *tracer) event(now time.Time, ev event) {
+	if t == nil {
+		return
+	}
+	if t.start.IsZero() {
+		t.start = now
+	}
+	fmt.Fprintf(t.w, "+%s %s\n", now.Sub(t.start), eventText(ev, now))
+}
+
+func (t *tracer) action(a action) {
+	if t == nil {
+		return
+	}
+	for line := range strings.Lines(actionText(a)) {
+		fmt.Fprintf(t.w, "    %s", strings.TrimSuffix(line, "\n")+"\n")
+	}
+}
+
+// eventText is an event as one line.
+func eventText(ev event, now time.Time) string {
+	switch ev := ev.(type) {
+	case hinted:
+		return "hinted " + ev.domain
+	case sent:
+		return sentText(ev.envelope, now)
+	case cancelled:
+		return "cancelled " + ev.envelope
+	case resolved:
+		return resolvedText(ev, now)
+	case opened:
+		return fmt.Sprintf("opened s%d%s", ev.session, capsText(ev))
+	case cleared:
+		return fmt.Sprintf("cleared s%d t%d", ev.session, ev.transaction)
+	case finished:
+		return fmt.Sprintf("finished s%d %s", ev.session, reportText(ev.report))
+	case ended:
+		return fmt.Sprintf("ended s%d %s", ev.session, closingText(ev.closing))
+	case drained:
+		return "drained"
+	case ticked:
+		return "ticked"
+	default:
+		panic(fmt.Sprintf("BUG: unknown event %T", ev))
+	}
+}
+
+func sentText(e *Envelope, now time.Time) string {
+	to := make([]string, len(e.Recipients))
+	for i, a := range e.Recipients {
+		to[i] = strconv.Quote(a.String())
+	}
+	body := ""
+	if e.Body != nil {
+		d := e.Body.Digest()
+		body = fmt.Sprintf(" body=%x", d[:4])
+	}
+	return fmt.Sprintf("sent %s from=%q%s budget=%s to=%s", e.ID, e.From.String(), body, e.Deadline.Sub(now), strings.Join(to, ","))
+}
+
+func resolvedText(ev resolved, now time.Time) string {
+	if ev.err != nil {
+		kind := resolver.Temporary
+		if re, ok := ev.err.(*resolver.Error); ok {
+			kind = re.Kind
+		}
+		return fmt.Sprintf("resolved %s error=%d", ev.domain, kind)
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "resolved %s ttl=%s", ev.domain, ev.route.Expires.Sub(now))
+	for _, mx := range ev.route.MX {
+		fmt.Fprintf(&b, " mx=%d/%s", mx.Preference, mx.Name)
+		for _, a := range mx.Addrs {
+			b.WriteString("/" + a.String())
+		}
+	}
+	return b.String()
+}
+
+func capsText(ev opened) string {
+	var b strings.Builder
+	if ev.caps.Pipelining {
+		b.WriteString(" pipelining")
+	}
+	if ev.caps.RcptMax > 0 {
+		fmt.Fprintf(&b, " rcptmax=%d", ev.caps.RcptMax)
+	}
+	if ev.fixup {
+		b.WriteString(" fixup")
+	}
+	return b.String()
+}
+
+func reportText(r *report) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "t%d", r.transaction)
+	part := func(name string, replies ...wire.Reply) {
+		texts := make([]string, len(replies))
+		for i, p := range replies {
+			texts[i] = replyText(p)
+		}
+		if len(replies) > 0 && replies[0].Code != 0 {
+			fmt.Fprintf(&b, " %s=%s", name, strings.Join(texts, ","))
+		}
+	}
+	part("mail", r.mail)
+	part("rcpt", r.rcpts...)
+	part("data", r.data)
+	part("final", r.final)
+	if r.dotted {
+		b.WriteString(" dotted")
+	}
+	if r.err != nil {
+		fmt.Fprintf(&b, " stage=%s err=%q", r.stage, r.err.Error())
+	}
+	if r.local {
+		b.WriteString(" local")
+	}
+	return b.String()
+}
+
+// replyText is a reply as a word: bare when it is only a code.
+func replyText(r wire.Reply) string {
+	if r.Text == "" && r.Enhanced == (wire.Enhanced{}) {
+		return strconv.Itoa(r.Code)
+	}
+	return strconv.Quote(r.String())
+}
+
+func closingText(c closing) string {
+	text := c.stage.String()
+	if c.reply.Code != 0 {
+		text += " reply=" + replyText(c.reply)
+	}
+	if c.err != nil {
+		text += fmt.Sprintf(" err=%q", c.err.Error())
+	}
+	if c.local {
+		text += " local"
+	}
+	return text
+}
+
+// actionText is an action as lines: one, and for settle one a recipient.
+func actionText(a action) string {
+	switch a := a.(type) {
+	case lookup:
+		return "lookup " + a.domain
+	case dial:
+		return fmt.Sprintf("dial s%d %s", a.session, a.to)
+	case transmit:
+		to := make([]string, len(a.order.to))
+		for i, r := range a.order.to {
+			to[i] = r.String()
+		}
+		return fmt.Sprintf("transmit s%d t%d from=<%s> to=%s", a.session, a.order.transaction, a.order.from, strings.Join(to, ","))
+	case hangup:
+		if a.abort {
+			return fmt.Sprintf("hangup s%d abort", a.session)
+		}
+		return fmt.Sprintf("hangup s%d", a.session)
+	case settle:
+		lines := make([]string, len(a.settlements))
+		for i, st := range a.settlements {
+			lines[i] = fmt.Sprintf("settle %s %s %s", a.envelope.ID, a.envelope.Recipients[st.Recipient], outcomeText(st.Outcome))
+		}
+		return strings.Join(lines, "\n")
+	default:
+		panic(fmt.Sprintf("BUG: unknown action %T", a))
+	}
+}
+
+func outcomeText(o *Outcome) string {
+	text := fmt.Sprintf("%s %s", o.Class, o.Status)
+	if o.Uncertain {
+		text += " uncertain"
+	}
+	if o.Via != nil {
+		text += " via " + o.Via.MX
+	}
+	return text + ": " + o.Reason()
+}

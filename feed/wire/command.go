@@ -1,0 +1,80 @@
+package wire
+
+import "strconv"
+
+// MailParams are the ESMTP parameters of one MAIL command; only what the next hop offers may be set.
+type MailParams struct {
+	Size         int64 // SIZE=n when > 0 (RFC 1870)
+	EightBitMIME bool  // BODY=8BITMIME (RFC 6152)
+	SMTPUTF8     bool  // RFC 6531
+}
+
+// Commands without arguments, with their CRLF; and the end of mail data behind a body that ends in CRLF.
+const (
+	DATA      = "DATA\r\n"
+	RSET      = "RSET\r\n"
+	QUIT      = "QUIT\r\n"
+	EndOfData = ".\r\n"
+)
+
+// AppendEHLO appends "EHLO name CRLF" to b.
+func AppendEHLO(b []byte, name string) []byte { return appendHello(b, "EHLO ", name) }
+
+// AppendHELO appends "HELO name CRLF" to b.
+func AppendHELO(b []byte, name string) []byte { return appendHello(b, "HELO ", name) }
+
+func appendHello(b []byte, verb, name string) []byte {
+	if name == "" {
+		panic("BUG: " + verb + "without a name")
+	}
+	return append(append(append(b, verb...), guarded(name)...), "\r\n"...)
+}
+
+// AppendMAIL appends the MAIL command (RFC 5321 section 4.1.1.2) to b.
+func AppendMAIL(b []byte, from Address, p MailParams) []byte {
+	b = append(append(append(b, "MAIL FROM:<"...), guarded(from.text)...), '>')
+	if p.Size > 0 {
+		b = strconv.AppendInt(append(b, " SIZE="...), p.Size, 10)
+	}
+	if p.EightBitMIME {
+		b = append(b, " BODY=8BITMIME"...)
+	}
+	if p.SMTPUTF8 {
+		b = append(b, " SMTPUTF8"...)
+	}
+	return append(b, "\r\n"...)
+}
+
+// AppendRCPT appends the RCPT command (RFC 5321 section 4.1.1.3) to b. There is no null forward-path: to must not be zero.
+func AppendRCPT(b []byte, to Address) []byte {
+	if to.IsNull() {
+		panic("BUG: RCPT with the null path")
+	}
+	return append(append(append(b, "RCPT TO:<"...), guarded(to.text)...), ">\r\n"...)
+}
+
+// guarded is the emission guard: every argument that comes from outside passes it on its way to the wire. It returns arg, or
+// panics when a server could read more than the one argument out of it: a control octet anywhere, a blank or an angle
+// bracket outside of quotes, or quotes that do not end. ParseAddress makes none of these; this is the second lock.
+func guarded(arg string) string {
+	quoted, escaped := false, false
+	for i := range len(arg) {
+		c := arg[i]
+		switch {
+		case c < ' ' || c == 0x7f:
+			panic("BUG: control octet in a command: " + Clean(arg, maxErrorText))
+		case escaped:
+			escaped = false
+		case quoted && c == '\\':
+			escaped = true
+		case c == '"':
+			quoted = !quoted
+		case !quoted && (c == ' ' || c == '<' || c == '>'):
+			panic("BUG: blank or bracket in a command: " + Clean(arg, maxErrorText))
+		}
+	}
+	if quoted {
+		panic("BUG: quotes without end in a command: " + Clean(arg, maxErrorText))
+	}
+	return arg
+}
