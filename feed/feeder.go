@@ -109,7 +109,7 @@ func refuse(e *Envelope) {
 // take steps the engine with an event and with what else has come in meanwhile.
 func (f *Feeder) take(ev event) {
 	now := time.Now()
-	for range stepsPerTake {
+	for steps := 1; ; steps++ {
 		f.tracer.event(now, ev)
 		f.engine.step(now, ev)
 		switch ev := ev.(type) {
@@ -117,6 +117,9 @@ func (f *Feeder) take(ev event) {
 			f.looking--
 		case ended:
 			delete(f.speakers, ev.session)
+		}
+		if steps == stepsPerTake {
+			return // before another event is taken out of the channel
 		}
 		select {
 		case ev = <-f.events:

@@ -274,6 +274,9 @@ func (e *engine) tell(now time.Time, r *recipient, o *Outcome) {
 	if r.visits > 0 {
 		wait = r.begun - r.known
 	}
+	if o.Via != nil {
+		wait -= o.Via.Connect // told apart
+	}
 	e.touch(env)
 	env.out = append(env.out, Settlement{Recipient: int(r.index), Outcome: o, Attempts: int(r.visits),
 		DNS: r.known, Wait: max(wait, 0), Total: total})
