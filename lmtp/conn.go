@@ -1,0 +1,274 @@
+package lmtp
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/emersion/go-smtp"
+)
+
+const (
+	inputSize = 32 << 10 // what is read ahead at most
+	maxLine   = 8 << 10  // of a command; RFC 5321 section 4.5.3.1.4 asks for 512 and more for each extension
+)
+
+// endOfData is the content go-smtp gets to see.
+var endOfData = []byte(".\r\n")
+
+// A conn is the connection of a host MTA, as go-smtp is given it. Each Read returns octets of one command line only: when the
+// next one is asked for, the commands before it have been executed and answered. So conn knows what go-smtp knows, keeps what
+// the host sent ahead to itself, and can hand the content to the session past go-smtp.
+//
+// The input belongs to one goroutine at a time, see doc.go; replies may be written meanwhile.
+type conn struct {
+	net.Conn
+	id     uint64
+	config *Config
+	out    *replies
+
+	buf       []byte // input; [r:w] is not yet taken
+	r, w      int
+	line      []byte // what is left of the line go-smtp is reading; part of buf
+	inContent bool   // the host was told to send its content, and its end was not found yet
+	inputErr  error  // what ended the input, once it has; never nil again (a deadline too ends it for good)
+
+	gone     chan struct{} // closed when the host left: it cannot read replies any more
+	goneOnce sync.Once
+
+	mu      sync.Mutex // guards what follows, against the goroutine that drains
+	stage   stage
+	open    bool // a transaction is
+	begun   bool // the host has sent a MAIL
+	waiting bool // for a command
+}
+
+func newConn(nc net.Conn, config *Config, id uint64) *conn {
+	c := &conn{Conn: nc, id: id, config: config, gone: make(chan struct{})}
+	c.buf = make([]byte, inputSize)
+	c.out = newReplies(nc, config, c.left)
+	return c
+}
+
+// Read is called by go-smtp: for its next command, and behind a content for the end of one that it gets to see as empty.
+func (c *conn) Read(p []byte) (int, error) {
+	if c.inContent {
+		return 0, c.cutOff()
+	}
+	if len(c.line) == 0 {
+		line, err := c.nextCommand()
+		if err != nil {
+			return 0, err
+		}
+		c.line = line
+	}
+	n := copy(p, c.line)
+	c.line = c.line[n:]
+	return n, nil
+}
+
+// cutOff is why nothing can be read any more: the session has not found the content's end, and what follows, wherever it belongs
+// to, must not be taken for commands.
+func (c *conn) cutOff() error {
+	if c.inputErr == nil {
+		c.inputErr = io.ErrUnexpectedEOF
+	}
+	return c.inputErr
+}
+
+// Write is called by go-smtp for replies.
+func (c *conn) Write(p []byte) (int, error) { return c.out.Write(p) }
+
+// Close is called by go-smtp after QUIT and when the input has ended. What was answered still goes out.
+func (c *conn) Close() error {
+	c.out.close()
+	return c.Conn.Close()
+}
+
+// left marks the host as gone.
+func (c *conn) left() { c.goneOnce.Do(func() { close(c.gone) }) }
+
+// failure is what broke the connection; nil when it ended as connections do.
+func (c *conn) failure() error {
+	for _, err := range []error{c.inputErr, c.out.failure()} {
+		if err != nil && err != io.EOF && !errors.Is(err, net.ErrClosed) && !errors.Is(err, os.ErrDeadlineExceeded) {
+			return err
+		}
+	}
+	return nil
+}
+
+// nextCommand returns the next line for go-smtp.
+func (c *conn) nextCommand() ([]byte, error) {
+	for {
+		line, err := c.readLine()
+		if err != nil {
+			return nil, err
+		}
+		if len(line) < 4 || !strings.EqualFold(string(line[:4]), "BDAT") {
+			return line, nil
+		}
+		if err := c.refuseChunk(line); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// readLine returns a line with its end. It stays valid until the next read.
+func (c *conn) readLine() ([]byte, error) {
+	// After a write failed nobody would learn what commands that wait here did: the host sends them again.
+	if err := c.out.failure(); err != nil {
+		return nil, err
+	}
+	var deadline time.Time // absolute for the whole line
+	for seen := 0; ; {
+		i := bytes.IndexByte(c.buf[c.r+seen:c.w], '\n')
+		if n := seen + i + 1; i >= 0 && n <= maxLine {
+			line := c.buf[c.r : c.r+n]
+			c.r += n
+			return line, nil
+		}
+		if seen = c.w - c.r; seen >= maxLine {
+			c.inputErr = smtp.ErrTooLongLine // go-smtp answers 500 and closes
+		}
+		if deadline.IsZero() {
+			deadline = time.Now().Add(c.config.CommandTimeout)
+		}
+		if err := c.awaitCommand(deadline); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// awaitCommand waits for more of a line. When the server drains, that is when the connection ends.
+func (c *conn) awaitCommand(deadline time.Time) error {
+	if c.inputErr != nil {
+		return c.inputErr
+	}
+	c.out.flush()
+	if c.wait(deadline) {
+		return c.goodbye()
+	}
+	err := c.fill()
+	if c.waited() && errors.Is(err, os.ErrDeadlineExceeded) {
+		return c.goodbye()
+	}
+	return err // go-smtp answers 421 to a deadline
+}
+
+// wait arms the deadline, unless the connection has to end.
+func (c *conn) wait(deadline time.Time) (ending bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.ending() {
+		return true
+	}
+	c.waiting = true
+	c.Conn.SetReadDeadline(deadline)
+	return false
+}
+
+func (c *conn) waited() (ending bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.waiting = false
+	return c.ending()
+}
+
+// ending says that no more commands are wanted. A host whose first MAIL is still to come would take the end of its connection
+// for a broken server; until the listeners close it may send it, to hear 451.
+func (c *conn) ending() bool {
+	return c.stage >= closing || c.stage == draining && c.begun && !c.open
+}
+
+// goodbye ends the connection. RFC 5321 section 3.8: 421 is the reply to any command of a server that shuts down.
+func (c *conn) goodbye() error {
+	c.out.say("421 4.3.2 " + c.config.Hostname + " is shutting down")
+	c.inputErr = io.EOF
+	return io.EOF
+}
+
+// advance is called by the goroutine that drains. It interrupts a wait that has to end.
+func (c *conn) advance(to stage) {
+	if to == closed {
+		c.left()
+		c.Conn.Close() // without waiting for a writer that holds the replies
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.stage = to
+	if c.waiting && c.ending() {
+		c.Conn.SetReadDeadline(past)
+	}
+}
+
+// past is a deadline that has expired.
+var past = time.Unix(1, 0)
+
+// transact notes that the host has sent MAIL, and whether a transaction is open.
+func (c *conn) transact(open bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.begun, c.open = true, open
+}
+
+// awaitContent waits for more of the content. Any octet is progress.
+func (c *conn) awaitContent() error {
+	if c.inputErr != nil {
+		return c.inputErr
+	}
+	c.out.flush()
+	c.Conn.SetReadDeadline(time.Now().Add(c.config.DataTimeout))
+	return c.fill()
+}
+
+// fill reads what the host has sent. Its error ends the input, behind what was read with it.
+func (c *conn) fill() error {
+	if c.r > 0 {
+		c.w = copy(c.buf, c.buf[c.r:c.w])
+		c.r = 0
+	}
+	n, err := c.Conn.Read(c.buf[c.w:])
+	c.w += n
+	c.inputErr = err
+	if n > 0 {
+		return nil
+	}
+	return err
+}
+
+// refuseChunk refuses a BDAT without ever running the octets that follow it (RFC 3030 section 2: the data is sent behind
+// the command's line without waiting for a reply). CHUNKING was not announced, so no host should send one.
+func (c *conn) refuseChunk(line []byte) error {
+	words := strings.Fields(string(line))
+	if len(words) >= 2 {
+		if size, err := strconv.ParseInt(words[1], 10, 64); err == nil && size >= 0 {
+			c.out.say("502 5.5.1 CHUNKING is not offered here, use DATA")
+			return c.discard(size)
+		}
+	}
+	c.out.say("501 5.5.4 BDAT without a size, closing connection")
+	c.inputErr = io.EOF
+	return io.EOF
+}
+
+// discard skips n octets of input.
+func (c *conn) discard(n int64) error {
+	for {
+		k := min(n, int64(c.w-c.r))
+		c.r += int(k)
+		n -= k
+		if n == 0 {
+			return nil
+		}
+		if err := c.awaitContent(); err != nil {
+			return err
+		}
+	}
+}

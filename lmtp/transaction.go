@@ -1,0 +1,260 @@
+package lmtp
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"strconv"
+	"time"
+
+	"github.com/emersion/go-smtp"
+
+	"github.com/smtpfeed/smtpfeed/feed"
+	"github.com/smtpfeed/smtpfeed/feed/wire"
+)
+
+// overdueGrace is how long after its deadline an envelope is waited for. The Mailer settles all before; this is the net below it.
+const overdueGrace = 5 * time.Second
+
+var errOverdue = errors.New("not settled in time")
+
+// LMTPData reads the content, hands the envelope over and gives each recipient its status as soon as it is settled. It returns
+// what those without one are told: never nil, which go-smtp takes for 250, and never another type of error, which it takes for 554.
+// The reader is go-smtp's and not used, see doc.go.
+func (s *session) LMTPData(_ io.Reader, to smtp.StatusCollector) (err error) {
+	s.conn.beginContent()
+	defer func() {
+		if v := recover(); v != nil {
+			s.panicked(v)
+			err = final(unsettled())
+		}
+	}()
+	c, refusal := s.receive()
+	if refusal != nil {
+		return final(refusal)
+	}
+	defer s.server.memory.release(c)
+	if s.conn.out.failure() != nil { // the host has not heard that its recipients were accepted, and sends them again
+		return final(broken())
+	}
+	t := s.newTransaction(c.body, to)
+	t.deliver(t.newEnvelope(c.body))
+	return final(unsettled())
+}
+
+// receive reads the content to its end, also when it is refused, so that the connection stays usable.
+func (s *session) receive() (*content, *smtp.SMTPError) {
+	in := intake{memory: &s.server.memory, limit: s.server.config.MaxMessageSize}
+	defer in.giveBack()
+	if err := s.conn.readContent(in.take); err != nil {
+		s.server.config.Log.Debug("lmtp: the content was broken off", "conn", s.conn.id, "error", err)
+		return nil, broken()
+	}
+	switch {
+	case in.size > in.limit:
+		s.server.counters.tooLarge.Add(1)
+		return nil, tooLarge(in.limit)
+	case in.refused:
+		s.server.counters.overMemory.Add(1)
+		return nil, overMemory()
+	}
+	c, equal := s.server.memory.share(in.body.Body(), in.taken)
+	in.taken = 0
+	if equal {
+		s.server.counters.shared.Add(1)
+	}
+	return c, nil
+}
+
+// An intake makes a body of a content, within bounds. Past them it only counts.
+type intake struct {
+	memory  *memory
+	limit   int64
+	size    int64 // octets of content
+	taken   int64 // octets that memory counts for it
+	refused bool  // by memory
+	body    wire.BodyWriter
+}
+
+func (in *intake) take(p []byte) {
+	in.size += int64(len(p))
+	if in.refused || in.size > in.limit {
+		in.giveBack()
+		return
+	}
+	in.body.Write(p)
+	more := in.body.Size() - in.taken
+	if !in.memory.take(more) {
+		in.refused = true
+		in.giveBack()
+		return
+	}
+	in.taken += more
+}
+
+// giveBack forgets the content.
+func (in *intake) giveBack() {
+	in.memory.give(in.taken)
+	in.taken = 0
+	in.body = wire.BodyWriter{}
+}
+
+// A transaction is an envelope that was handed over, as the goroutine sees it that waits for its recipients.
+type transaction struct {
+	*session
+	to       smtp.StatusCollector
+	id       string
+	queueID  string
+	size     int64
+	began    time.Time // the host sent its final dot
+	deadline time.Time
+	sink     *sink
+	sent     *feed.Envelope // the Mailer's; here only its name
+	done     []bool         // per recipient: its status was set
+	left     int            // recipients without
+	classes  [3]int         // recipients by feed.Class
+	outcome  *feed.Outcome
+	reply    *smtp.SMTPError // what outcome became: neighbours often share one
+	hostLeft bool
+}
+
+func (s *session) newTransaction(body *wire.Body, to smtp.StatusCollector) *transaction {
+	began := time.Now()
+	return &transaction{
+		session:  s,
+		to:       to,
+		id:       strconv.FormatUint(s.server.counters.envelopes.Add(1), 36),
+		queueID:  queueID(body.Raw()),
+		size:     body.Size(),
+		began:    began,
+		deadline: began.Add(s.server.config.Budget),
+		sink:     newSink(),
+		done:     make([]bool, len(s.recipients)),
+		left:     len(s.recipients),
+	}
+}
+
+func (t *transaction) newEnvelope(body *wire.Body) *feed.Envelope {
+	return &feed.Envelope{
+		ID:         t.id,
+		QueueID:    t.queueID,
+		From:       t.from,
+		Params:     t.params,
+		Recipients: t.recipients,
+		Routes:     t.routes,
+		Body:       body,
+		Deadline:   t.deadline,
+		Sink:       t.sink,
+	}
+}
+
+// deliver returns when every recipient is settled, or when that cannot be waited for.
+func (t *transaction) deliver(e *feed.Envelope) {
+	t.sent = e
+	t.server.counters.waiting.Add(int64(t.left))
+	defer t.finish()
+	t.server.config.Mailer.Send(e)
+	defer t.conn.watch()()
+	overdue := time.NewTimer(time.Until(t.deadline) + overdueGrace)
+	defer overdue.Stop()
+	gone := t.conn.gone
+	for t.left > 0 {
+		select {
+		case <-t.sink.ready:
+			t.report(t.sink.take())
+		case <-gone:
+			gone = nil
+			t.abandon()
+		case <-overdue.C:
+			t.giveUp()
+		case <-t.server.hard:
+			return
+		}
+	}
+}
+
+// abandon is for a host that left: it has not heard the outcomes and is going to send the mail again, so as little of it as
+// possible shall be delivered now. What is settled still counts.
+func (t *transaction) abandon() {
+	t.hostLeft = true
+	t.server.counters.left.Add(1)
+	t.server.config.Mailer.Cancel(t.sent)
+}
+
+// report tells first whoever records, then the host. Whatever comes again or belongs to nobody is a fault of ours and must not
+// reach go-smtp, which would panic.
+func (t *transaction) report(batch []feed.Settlement) {
+	fresh := batch[:0]
+	for _, s := range batch {
+		if s.Outcome == nil || s.Recipient < 0 || s.Recipient >= len(t.done) || t.done[s.Recipient] {
+			t.server.config.Log.Error("lmtp: BUG: settlement refused", "envelope", t.id, "recipient", s.Recipient)
+			continue
+		}
+		t.done[s.Recipient] = true
+		fresh = append(fresh, s)
+	}
+	t.record(fresh)
+	for _, s := range fresh {
+		t.classes[s.Outcome.Class]++
+		t.to.SetStatus(t.key(s.Recipient), t.replyTo(s.Outcome))
+	}
+	t.left -= len(fresh)
+	t.server.counters.waiting.Add(-int64(len(fresh)))
+}
+
+func (t *transaction) record(batch []feed.Settlement) {
+	if t.server.config.Record == nil || len(batch) == 0 {
+		return
+	}
+	now, records := time.Now(), make([]Record, len(batch))
+	for i, s := range batch {
+		records[i] = Record{
+			Time:       now,
+			Envelope:   t.id,
+			QueueID:    t.queueID,
+			From:       t.from.String(),
+			To:         t.recipients[s.Recipient].String(),
+			Domain:     t.routes[s.Recipient],
+			Settlement: s,
+		}
+	}
+	t.server.config.Record(records)
+}
+
+func (t *transaction) replyTo(o *feed.Outcome) *smtp.SMTPError {
+	if o != t.outcome {
+		t.outcome, t.reply = o, final(status(o))
+	}
+	return t.reply
+}
+
+// giveUp settles what the Mailer has not: silence would make the host take some other reply for it.
+func (t *transaction) giveUp() {
+	t.server.counters.overdue.Add(uint64(t.left))
+	t.server.config.Log.Error("lmtp: BUG: recipients were not settled in time", "envelope", t.id, "queue_id", t.queueID,
+		"recipients", t.left)
+	t.server.config.Mailer.Cancel(t.sent)
+	o, rest := overdue(), make([]feed.Settlement, 0, t.left)
+	for i, done := range t.done {
+		if !done {
+			rest = append(rest, feed.Settlement{Recipient: i, Outcome: o, Total: time.Since(t.began)})
+		}
+	}
+	t.report(rest)
+}
+
+// finish ends a transaction, however it does. An envelope that is still the Mailer's, after a fault of ours or when the server
+// breaks off, is cancelled.
+func (t *transaction) finish() {
+	t.server.counters.waiting.Add(-int64(t.left))
+	if t.left > 0 {
+		t.server.config.Mailer.Cancel(t.sent)
+	}
+	t.server.config.Log.LogAttrs(context.Background(), slog.LevelInfo, "lmtp: envelope answered",
+		slog.String("envelope", t.id), slog.String("queue_id", t.queueID), slog.String("from", t.from.String()),
+		slog.Int64("size", t.size), slog.Int("recipients", len(t.done)),
+		slog.Int("delivered", t.classes[feed.Delivered]), slog.Int("deferred", t.classes[feed.Deferred]),
+		slog.Int("failed", t.classes[feed.Failed]), slog.Int("unsettled", t.left), slog.Bool("host_left", t.hostLeft),
+		slog.Duration("total", time.Since(t.began)))
+}
