@@ -1,0 +1,161 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"github.com/smtpfeed/smtpfeed/resolver"
+)
+
+type checkCommand struct{ configFlag }
+
+// Run prints the effective configuration to standard output and what is wrong to standard error.
+func (c checkCommand) Run(s streams) error {
+	conf, err := loadConfig(c.Config)
+	if err != nil {
+		return err
+	}
+	fmt.Fprint(s.out, conf)
+	found := examine(conf, raiseFileLimit())
+	for _, p := range found {
+		fmt.Fprintf(s.err, "smtpfeed: %s\n", p)
+	}
+	if len(found) > 0 {
+		return &failure{exitConfig, errors.New(count(len(found), "problem") + " found")}
+	}
+	return nil
+}
+
+// examine looks for what would go wrong on this machine; files is the limit of open files.
+func examine(c Config, files int) []string {
+	var found []string
+	found = append(found, examineHostname(c.Hostname)...)
+	found = append(found, examineResolver(c)...)
+	for _, l := range c.LMTP.Listen {
+		found = append(found, examineSocket("lmtp.listen", l)...)
+	}
+	found = append(found, examineSocket("admin.listen", c.Admin.Listen)...)
+	if need := c.SMTP.Sessions + fileReserve; files < need {
+		found = append(found, fmt.Sprintf("smtp.sessions: %d sessions and a reserve of %d need %d open files, and the limit is %d: raise it (LimitNOFILE= in systemd, ulimit -Hn) or set smtp.sessions = %d",
+			c.SMTP.Sessions, fileReserve, need, files, max(files-fileReserve, 1)))
+	}
+	found = append(found, examineDeliveries(c.Log.Deliveries)...)
+	return found
+}
+
+// examineHostname wants a name with a dot: many servers refuse an EHLO that is not fully qualified (RFC 5321 section 4.1.1.1).
+func examineHostname(name string) []string {
+	if strings.Contains(name, ".") || strings.HasPrefix(name, "[") {
+		return nil
+	}
+	return []string{fmt.Sprintf("hostname: %q is not fully qualified, and many servers refuse mail from it: set hostname = \"mail.example.org\"", name)}
+}
+
+// examineResolver asks each DNS server for our own name. Any answer will do, also that the name does not exist.
+func examineResolver(c Config) []string {
+	base := c.resolverConfig(nil)
+	servers := base.Servers
+	if len(servers) == 0 {
+		servers = []string{""} // those of the system, together
+	}
+	var found []string
+	for _, s := range servers {
+		base.Servers = nil
+		if s != "" {
+			base.Servers = []string{s}
+		}
+		if err := askResolver(base, c.Hostname); err != nil {
+			found = append(found, fmt.Sprintf("dns.servers: %v", err))
+		}
+	}
+	return found
+}
+
+// askResolver returns why a resolver of this configuration does not answer.
+func askResolver(c resolver.Config, name string) error {
+	// No route and no fallback: they would answer without asking.
+	c.Static, c.Fallback = nil, nil
+	r, err := resolver.New(c)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	domain, err := resolver.Fold(name)
+	if err != nil || strings.HasPrefix(domain, "[") {
+		domain = "localhost"
+	}
+	_, err = r.Resolve(context.Background(), domain)
+	var why *resolver.Error
+	if errors.As(err, &why) && why.Kind.Permanent() {
+		return nil
+	}
+	return err
+}
+
+// examineSocket looks at the directory of a unix socket.
+func examineSocket(key string, l Listen) []string {
+	network, path := l.split()
+	if network != "unix" {
+		return nil
+	}
+	dir := filepath.Dir(path)
+	info, err := os.Stat(dir)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return []string{fmt.Sprintf("%s: the directory %s does not exist: create it for the user smtpfeed runs as (systemd does, with RuntimeDirectory=)", key, dir)}
+	case err != nil:
+		return []string{fmt.Sprintf("%s: %v", key, err)}
+	case !info.IsDir():
+		return []string{fmt.Sprintf("%s: %s is not a directory", key, dir)}
+	}
+	return examineDirectory(key, dir)
+}
+
+// examineDirectory wants a directory that we can write to and others cannot, all the way up. In one that everybody may write to,
+// anybody can put his own socket in our place; the sticky bit helps above the directory but not in it.
+func examineDirectory(key, dir string) []string {
+	var found []string
+	for d, sticky := dir, fs.FileMode(0); ; d, sticky = filepath.Dir(d), fs.ModeSticky {
+		info, err := os.Stat(d)
+		if err == nil && info.Mode().Perm()&0o002 != 0 && info.Mode()&sticky == 0 {
+			found = append(found, fmt.Sprintf("%s: everybody may write to %s, so anybody can take the mail: use a directory of smtpfeed's own", key, d))
+		}
+		if d == filepath.Dir(d) {
+			break
+		}
+	}
+	if !writable(dir) {
+		found = append(found, fmt.Sprintf("%s: %s is not writable for user %d: give it to the user smtpfeed runs as", key, dir, os.Geteuid()))
+	}
+	return found
+}
+
+// examineDeliveries looks whether the delivery record file can be written, without creating it.
+func examineDeliveries(path string) []string {
+	if path == "" || path == "-" {
+		return nil
+	}
+	info, err := os.Stat(path)
+	switch {
+	case err == nil && info.IsDir():
+		return []string{fmt.Sprintf("log.deliveries: %s is a directory: name a file in it", path)}
+	case err == nil && writable(path), err != nil && writable(filepath.Dir(path)):
+		return nil
+	case err == nil:
+		return []string{fmt.Sprintf("log.deliveries: %s is not writable for user %d", path, os.Geteuid())}
+	default:
+		return []string{fmt.Sprintf("log.deliveries: the directory %s does not exist or is not writable for user %d: create it, or set deliveries = \"\"", filepath.Dir(path), os.Geteuid())}
+	}
+}
+
+// writable says that this process may write to path.
+func writable(path string) bool {
+	const writeOK = 2 // W_OK of access(2)
+	return syscall.Access(path, writeOK) == nil
+}

@@ -1,0 +1,207 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"time"
+
+	"github.com/pelletier/go-toml/v2"
+
+	"github.com/smtpfeed/smtpfeed/feed"
+)
+
+// defaultFile is read when no -c is given, and may be absent.
+const defaultFile = "/etc/smtpfeed/smtpfeed.toml"
+
+// Config is the configuration file. Every key has a default (see defaults), so an empty file works. The toml tags are the
+// names operators and tools rely on.
+type Config struct {
+	Hostname string         `toml:"hostname"` // EHLO name; "" until Load has filled in the machine's own
+	LMTP     LMTPSection    `toml:"lmtp"`
+	DNS      DNSSection     `toml:"dns"`
+	SMTP     SMTPSection    `toml:"smtp"`
+	Routes   []RouteSection `toml:"route,omitempty"`
+	TLS      TLSSection     `toml:"tls"`
+	Log      LogSection     `toml:"log"`
+	Ledger   LedgerSection  `toml:"ledger"`
+	Admin    AdminSection   `toml:"admin"`
+}
+
+// LMTPSection is where and how mail is taken from the host MTA.
+type LMTPSection struct {
+	Listen         []Listen `toml:"listen"` // empty: only the sockets systemd passes
+	SocketMode     FileMode `toml:"socket_mode"`
+	MaxMessageSize Size     `toml:"max_message_size"`
+	Memory         Size     `toml:"memory"` // message bytes held at once
+	Budget         Duration `toml:"budget"` // from the host's final dot to our last reply
+}
+
+// DNSSection is whom to ask, and how hard.
+type DNSSection struct {
+	Servers []Server `toml:"servers"` // empty: those of /etc/resolv.conf
+	Timeout Duration `toml:"timeout"`
+	Window  int      `toml:"window"` // questions in flight at start
+}
+
+// SMTPSection is how mail is sent.
+type SMTPSection struct {
+	Port                     uint16    `toml:"port"`
+	Sessions                 int       `toml:"sessions"`
+	SessionsPerHost          int       `toml:"sessions_per_host"`
+	RecipientsPerTransaction int       `toml:"recipients_per_transaction"`
+	Piggyback                Piggyback `toml:"piggyback"`
+	Family                   Family    `toml:"family"`
+	ConnectTimeout           Duration  `toml:"connect_timeout"`
+	IdleTimeout              Duration  `toml:"idle_timeout"`
+	Timeouts                 Timeouts  `toml:"timeouts,inline"`
+	Prohibited               []Prefix  `toml:"prohibited"` // empty: every address may be dialled
+	Fallback                 []string  `toml:"fallback"`
+}
+
+// Timeouts are those of RFC 5321 section 4.5.3.2, absolute for a whole reply.
+type Timeouts struct {
+	Greeting Duration `toml:"greeting"`
+	Hello    Duration `toml:"hello"`
+	StartTLS Duration `toml:"starttls"`
+	Mail     Duration `toml:"mail"`
+	Rcpt     Duration `toml:"rcpt"`
+	Data     Duration `toml:"data"`
+	Body     Duration `toml:"body"`
+	Final    Duration `toml:"final"`
+	Quit     Duration `toml:"quit"`
+}
+
+// RouteSection is one line of the static routing map.
+type RouteSection struct {
+	Domain string   `toml:"domain"` // ".example.net" means the subdomains of example.net
+	Hosts  []string `toml:"hosts"`
+}
+
+// TLSSection is what protection a session must have.
+type TLSSection struct {
+	Mode   string `toml:"mode"`
+	DANE   bool   `toml:"dane"`
+	MTASTS bool   `toml:"mta_sts"`
+}
+
+// LogSection is what is told to whom.
+type LogSection struct {
+	Level      Level  `toml:"level"`
+	Deliveries string `toml:"deliveries"` // delivery records: a path, "" for none, "-" for standard output
+}
+
+// LedgerSection is where deliveries not yet taken by the host MTA are remembered.
+type LedgerSection struct {
+	Path string `toml:"path"`
+	Sync string `toml:"sync"`
+}
+
+// AdminSection is where status and metrics are asked for.
+type AdminSection struct {
+	Listen Listen `toml:"listen"` // "" is none
+}
+
+// defaults returns the configuration of an empty file.
+func defaults() Config {
+	return Config{
+		LMTP: LMTPSection{
+			Listen:         []Listen{{"unix:/run/smtpfeed/lmtp.sock"}},
+			SocketMode:     FileMode{0o660},
+			MaxMessageSize: 64 << 20,
+			Memory:         1 << 30,
+			Budget:         seconds(540),
+		},
+		DNS: DNSSection{Servers: []Server{}, Timeout: seconds(5), Window: 200},
+		SMTP: SMTPSection{
+			Port: 25, Sessions: 4000, SessionsPerHost: 10, RecipientsPerTransaction: 100,
+			ConnectTimeout: seconds(30), IdleTimeout: seconds(30), Timeouts: defaultTimeouts(),
+			Prohibited: []Prefix{{}}, Fallback: []string{},
+		},
+		TLS:    TLSSection{Mode: "off"},
+		Log:    LogSection{Deliveries: "/var/log/smtpfeed/deliveries.jsonl"},
+		Ledger: LedgerSection{Sync: "process"},
+		Admin:  AdminSection{Listen: Listen{"unix:/run/smtpfeed/admin.sock"}},
+	}
+}
+
+// defaultTimeouts are the engine's own, so that the two cannot drift apart.
+func defaultTimeouts() Timeouts {
+	t := feed.DefaultTimeouts
+	return Timeouts{
+		Greeting: Duration{t.Greeting}, Hello: Duration{t.Hello}, StartTLS: Duration{t.StartTLS}, Mail: Duration{t.Mail}, Rcpt: Duration{t.Rcpt},
+		Data: Duration{t.Data}, Body: Duration{t.Body}, Final: Duration{t.Final}, Quit: Duration{t.Quit},
+	}
+}
+
+// seconds is n seconds as a Duration.
+func seconds(n int) Duration { return Duration{time.Duration(n) * time.Second} }
+
+// Load reads the configuration of path, or of the default file when path is empty. Problems in the file are Problems, each
+// with its line. The hostname is filled in.
+func Load(path string) (Config, error) {
+	name, text, err := readConfig(path)
+	if err != nil {
+		return Config{}, err
+	}
+	c, err := Parse(name, text)
+	if err != nil {
+		return Config{}, err
+	}
+	if c.Hostname == "" {
+		c.Hostname = machineName()
+	}
+	return c, nil
+}
+
+// readConfig returns the text of path. Only the default file may be absent: a file somebody named must be there.
+func readConfig(path string) (name string, text []byte, err error) {
+	name = path
+	if path == "" {
+		name = defaultFile
+	}
+	text, err = os.ReadFile(name)
+	if path == "" && errors.Is(err, fs.ErrNotExist) {
+		return name, nil, nil
+	}
+	if err != nil {
+		return name, nil, fmt.Errorf("configuration file: %w; %s", err, readAdvice(err))
+	}
+	return name, text, nil
+}
+
+// readAdvice says what to do about a configuration file that cannot be read.
+func readAdvice(err error) string {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return "create it (an empty file works) or name another with -c"
+	case errors.Is(err, fs.ErrPermission):
+		return "make it readable for the user smtpfeed runs as"
+	default:
+		return "name a readable file with -c"
+	}
+}
+
+// Parse reads a configuration from text; name stands for it in errors, which are Problems.
+func Parse(name string, text []byte) (Config, error) {
+	c := defaults()
+	d := toml.NewDecoder(bytes.NewReader(text)).DisallowUnknownFields()
+	if err := d.Decode(&c); err != nil {
+		return Config{}, decodeProblems(name, text, err)
+	}
+	if p := locate(name, text, validate(c)); len(p) > 0 {
+		return Config{}, p
+	}
+	return c, nil
+}
+
+// String is the effective configuration as TOML; Parse reads it back to the same value.
+func (c Config) String() string {
+	text, err := toml.Marshal(c)
+	if err != nil {
+		panic("BUG: configuration cannot be written: " + err.Error())
+	}
+	return string(text)
+}

@@ -1,0 +1,179 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"net/netip"
+	"sync/atomic"
+	"time"
+
+	"github.com/smtpfeed/smtpfeed/feed"
+	"github.com/smtpfeed/smtpfeed/lmtp"
+	"github.com/smtpfeed/smtpfeed/resolver"
+)
+
+// A delivery is everything between an LMTP connection and the mail exchangers, built from a configuration: what serve and stdio
+// have in common.
+type delivery struct {
+	resolver *resolver.Resolver
+	feeder   *feed.Feeder
+	lmtp     *lmtp.Server
+	records  *records
+
+	cancel context.CancelFunc // stops the feeder at once
+	done   chan struct{}      // closed by the feeder's goroutine when Run has returned
+}
+
+// newDelivery builds the parts and starts the feeder's loop. The caller ends it with drain or stop, and then close, which closes
+// the records too.
+func newDelivery(c Config, rec *records, log *slog.Logger) (*delivery, error) {
+	r, err := resolver.New(c.resolverConfig(newSelf().is))
+	if err != nil {
+		return nil, &failure{exitConfig, err}
+	}
+	d := &delivery{resolver: r, feeder: feed.New(c.feedConfig(r, log)), records: rec, done: make(chan struct{})}
+	d.lmtp = lmtp.New(c.lmtpConfig(d.feeder, rec.write, log))
+	var ctx context.Context
+	ctx, d.cancel = context.WithCancel(context.Background())
+	go func() {
+		defer close(d.done)
+		d.feeder.Run(ctx)
+	}()
+	return d, nil
+}
+
+// drain ends gently: no transaction begins any more (451 at MAIL), what waits in the feeder is settled with 4.3.2 and what is
+// in flight finishes, and the host MTAs get every reply. It gives up when ctx is done.
+//
+// Feeder.Drain only says so and returns; an envelope that comes between the two lines is settled at once.
+func (d *delivery) drain(ctx context.Context) {
+	d.feeder.Drain()
+	d.lmtp.Drain(ctx)
+	select {
+	case <-d.done:
+	case <-ctx.Done():
+	}
+}
+
+// stop ends at once: connections are cut, and the host MTAs keep what was not answered.
+func (d *delivery) stop() {
+	d.lmtp.Close()
+	d.cancel()
+	<-d.done
+}
+
+// close frees what is left after drain or stop.
+func (d *delivery) close() {
+	d.stop()
+	d.resolver.Close()
+	d.records.close()
+}
+
+// resolverConfig is the configuration for the resolver; self tells the machine's own addresses.
+func (c Config) resolverConfig(self func(netip.Addr) bool) resolver.Config {
+	rc := resolver.Config{
+		Timeout:  c.DNS.Timeout.Duration,
+		Window:   c.DNS.Window,
+		Families: map[feed.Family]resolver.Families{feed.OnlyIPv4: resolver.OnlyIPv4, feed.OnlyIPv6: resolver.OnlyIPv6}[c.SMTP.Family.Family],
+		Fallback: c.SMTP.Fallback,
+		Self:     self,
+	}
+	for _, s := range c.DNS.Servers {
+		rc.Servers = append(rc.Servers, s.String())
+	}
+	for _, r := range c.Routes {
+		rc.Static = append(rc.Static, resolver.StaticRoute{Domain: r.Domain, Hosts: r.Hosts})
+	}
+	return rc
+}
+
+// feedConfig is the configuration for the feeder.
+func (c Config) feedConfig(r feed.Resolver, log *slog.Logger) feed.Config {
+	t := c.SMTP.Timeouts
+	return feed.Config{
+		Hostname:                 c.Hostname,
+		Port:                     c.SMTP.Port,
+		Sessions:                 c.SMTP.Sessions,
+		SessionsPerHost:          c.SMTP.SessionsPerHost,
+		RecipientsPerTransaction: c.SMTP.RecipientsPerTransaction,
+		Piggyback:                c.SMTP.Piggyback.Piggyback,
+		Family:                   c.SMTP.Family.Family,
+		ConnectTimeout:           c.SMTP.ConnectTimeout.Duration,
+		IdleTimeout:              c.SMTP.IdleTimeout.Duration,
+		Timeouts: feed.Timeouts{
+			Greeting: t.Greeting.Duration, Hello: t.Hello.Duration, StartTLS: t.StartTLS.Duration, Mail: t.Mail.Duration,
+			Rcpt: t.Rcpt.Duration, Data: t.Data.Duration, Body: t.Body.Duration, Final: t.Final.Duration, Quit: t.Quit.Duration,
+		},
+		Prohibited: c.prohibited(),
+		Resolver:   r,
+		Log:        log,
+	}
+}
+
+// prohibited is the ranges of addresses with the word default written out.
+func (c Config) prohibited() []netip.Prefix {
+	var all []netip.Prefix
+	for _, p := range c.SMTP.Prohibited {
+		if p.IsValid() {
+			all = append(all, p.Prefix)
+		} else {
+			all = append(all, feed.Internal()...)
+		}
+	}
+	return all
+}
+
+// lmtpConfig is the configuration for the LMTP side.
+func (c Config) lmtpConfig(m lmtp.Mailer, record func([]lmtp.Record), log *slog.Logger) lmtp.Config {
+	return lmtp.Config{
+		Hostname:       c.Hostname,
+		Mailer:         m,
+		Log:            log,
+		Record:         record,
+		MaxMessageSize: int64(c.LMTP.MaxMessageSize),
+		Memory:         int64(c.LMTP.Memory),
+		Budget:         c.LMTP.Budget.Duration,
+	}
+}
+
+// selfLife is how long the machine's addresses are believed: long enough to cost nothing, short enough for an address that moves.
+const selfLife = time.Minute
+
+// A self knows the machine's own addresses: an exchanger with one of them would hand the mail back (RFC 5321 section 5.1).
+// Loopback is none of them. What a domain says about 127.0.0.1 is no statement about this machine; smtp.prohibited is
+// there for that.
+type self struct{ known atomic.Pointer[selfAddrs] }
+
+type selfAddrs struct {
+	addrs map[netip.Addr]bool
+	until time.Time
+}
+
+func newSelf() *self { return new(self) }
+
+// is says that a is an address of this machine.
+func (s *self) is(a netip.Addr) bool {
+	k := s.known.Load()
+	if now := time.Now(); k == nil || now.After(k.until) {
+		k = &selfAddrs{addrs: interfaceAddrs(), until: now.Add(selfLife)}
+		s.known.Store(k)
+	}
+	return k.addrs[a.Unmap()]
+}
+
+// interfaceAddrs asks the system; when it does not answer no address is ours and a loop ends at the host MTA's hop count.
+func interfaceAddrs() map[netip.Addr]bool {
+	own := map[netip.Addr]bool{}
+	nets, err := net.InterfaceAddrs()
+	if err != nil {
+		return own
+	}
+	for _, n := range nets {
+		p, err := netip.ParsePrefix(n.String())
+		if err == nil && !p.Addr().IsLoopback() {
+			own[p.Addr().Unmap()] = true
+		}
+	}
+	return own
+}

@@ -1,0 +1,198 @@
+package main
+
+import (
+	"context"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/smtpfeed/smtpfeed/feed"
+	"github.com/smtpfeed/smtpfeed/lmtp"
+	"github.com/smtpfeed/smtpfeed/resolver"
+)
+
+// sampleTimeout is how long the feeder's loop has to answer. It does within milliseconds; a monitor shall not hang when it does not.
+const sampleTimeout = 5 * time.Second
+
+// A sample is the counters and gauges of all parts at one moment.
+type sample struct {
+	feed     feed.Snapshot
+	dns      resolver.Stats
+	lmtp     lmtp.Stats
+	written  uint64 // delivery records
+	lost     uint64
+	draining bool
+}
+
+// sample asks every part; ok is false when the feeder did not answer.
+func (d *daemon) sample(ctx context.Context) (s sample, ok bool) {
+	ctx, cancel := context.WithTimeout(ctx, sampleTimeout)
+	defer cancel()
+	s.dns, s.lmtp, s.draining = d.delivery.resolver.Stats(), d.delivery.lmtp.Stats(), d.draining.Load()
+	s.written, s.lost = d.delivery.records.counts()
+	var err error
+	s.feed, err = d.delivery.feeder.Snapshot(ctx)
+	return s, err == nil
+}
+
+// A metric is one line of /metrics. None has a label: whatever mail comes, their number stays the same.
+type metric struct {
+	name, help string
+	kind       prometheus.ValueType
+	read       func(*sample) float64
+}
+
+// A collector makes metrics of samples when they are asked for, so that counting costs nothing while nobody looks.
+type collector struct {
+	take    func(context.Context) (sample, bool)
+	up      *prometheus.Desc
+	metrics []metric
+	descs   []*prometheus.Desc // of metrics, by index
+}
+
+func newCollector(take func(context.Context) (sample, bool)) *collector {
+	c := &collector{take: take, metrics: allMetrics()}
+	c.up = prometheus.NewDesc("smtpfeed_up", "1 when the delivery loop answers.", nil, nil)
+	for _, m := range c.metrics {
+		c.descs = append(c.descs, prometheus.NewDesc(m.name, m.help, nil, nil))
+	}
+	return c
+}
+
+// Describe is part of prometheus.Collector.
+func (c *collector) Describe(ch chan<- *prometheus.Desc) {
+	ch <- c.up
+	for _, d := range c.descs {
+		ch <- d
+	}
+}
+
+// Collect takes one sample. Without an answer of the loop only smtpfeed_up is there: a gap is honest, a zero is not.
+func (c *collector) Collect(ch chan<- prometheus.Metric) {
+	s, ok := c.take(context.Background())
+	if !ok {
+		ch <- prometheus.MustNewConstMetric(c.up, prometheus.GaugeValue, 0)
+		return
+	}
+	ch <- prometheus.MustNewConstMetric(c.up, prometheus.GaugeValue, 1)
+	for i, m := range c.metrics {
+		ch <- prometheus.MustNewConstMetric(c.descs[i], m.kind, m.read(&s))
+	}
+}
+
+// allMetrics are the metrics of all parts.
+func allMetrics() []metric {
+	var all []metric
+	all = append(all, queueMetrics()...)
+	all = append(all, outcomeMetrics()...)
+	all = append(all, smtpMetrics()...)
+	all = append(all, dnsMetrics()...)
+	all = append(all, lmtpMetrics()...)
+	return all
+}
+
+// gauge makes a metric of something that goes up and down.
+func gauge[T int | int64](name, help string, read func(*sample) T) metric {
+	return metric{"smtpfeed_" + name, help, prometheus.GaugeValue, func(s *sample) float64 { return float64(read(s)) }}
+}
+
+// counter makes a metric of something that only grows.
+func counter(name, help string, read func(*sample) uint64) metric {
+	return metric{"smtpfeed_" + name + "_total", help, prometheus.CounterValue, func(s *sample) float64 { return float64(read(s)) }}
+}
+
+// oneIf is 1 for true, as Prometheus wants it.
+func oneIf(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// queueMetrics are what the feeder holds now.
+func queueMetrics() []metric {
+	return []metric{
+		gauge("messages", "Distinct messages with an unsettled recipient.", func(s *sample) int { return s.feed.Messages }),
+		gauge("envelopes", "Envelopes with an unsettled recipient.", func(s *sample) int { return s.feed.Envelopes }),
+		gauge("recipients", "Unsettled recipients.", func(s *sample) int { return s.feed.Recipients }),
+		gauge("resolving", "Domains being looked up.", func(s *sample) int { return s.feed.Resolving }),
+		gauge("hosts", "Hosts known: with recipients, sessions or something remembered.", func(s *sample) int { return s.feed.Hosts }),
+		gauge("hosts_down", "Hosts not tried for now because they could not be reached.", func(s *sample) int { return s.feed.HostsDown }),
+		gauge("hosts_saturated", "Hosts that wait for the process's session budget.", func(s *sample) int { return s.feed.Saturated }),
+		gauge("sessions", "SMTP sessions open or being opened.", func(s *sample) int { return s.feed.Sessions }),
+		gauge("sessions_idle", "SMTP sessions without a transaction.", func(s *sample) int { return s.feed.Idle }),
+		gauge("draining", "1 while the daemon ends.", func(s *sample) int { return oneIf(s.draining) }),
+	}
+}
+
+// outcomeMetrics are what became of the mail.
+func outcomeMetrics() []metric {
+	return []metric{
+		counter("envelopes", "Envelopes taken from host MTAs.", func(s *sample) uint64 { return s.feed.EnvelopesTotal }),
+		counter("messages", "Messages; envelopes joined into one count once.", func(s *sample) uint64 { return s.feed.MessagesTotal }),
+		counter("recipients", "Recipients taken from host MTAs.", func(s *sample) uint64 { return s.feed.RecipientsTotal }),
+		counter("delivered", "Recipients delivered.", func(s *sample) uint64 { return s.feed.Delivered }),
+		counter("deferred", "Recipients the host MTA keeps.", func(s *sample) uint64 { return s.feed.Deferred }),
+		counter("failed", "Recipients the host MTA bounces.", func(s *sample) uint64 { return s.feed.Failed }),
+		counter("uncertain", "Recipients deferred although they may have been delivered.", func(s *sample) uint64 { return s.feed.Uncertain }),
+		counter("regrouped", "Recipients that moved to another host.", func(s *sample) uint64 { return s.feed.Regrouped }),
+		counter("records_written", "Delivery records written.", func(s *sample) uint64 { return s.written }),
+		counter("records_lost", "Delivery records that could not be written.", func(s *sample) uint64 { return s.lost }),
+	}
+}
+
+// smtpMetrics are how it was sent.
+func smtpMetrics() []metric {
+	return []metric{
+		counter("lookups", "Routes asked of the resolver.", func(s *sample) uint64 { return s.feed.Lookups }),
+		counter("dials", "Connections tried.", func(s *sample) uint64 { return s.feed.Dials }),
+		counter("dials_failed", "Connections that could not be made.", func(s *sample) uint64 { return s.feed.DialsFailed }),
+		counter("sessions", "SMTP sessions that reached the end of EHLO.", func(s *sample) uint64 { return s.feed.SessionsTotal }),
+		counter("sessions_reused", "Transactions on a session that had carried one before.", func(s *sample) uint64 { return s.feed.SessionsReused }),
+		counter("sessions_evicted", "Idle sessions closed because the session budget was full.", func(s *sample) uint64 { return s.feed.SessionsEvicted }),
+		counter("sessions_stale", "Reused sessions that turned out dead and were replaced.", func(s *sample) uint64 { return s.feed.Stale }),
+		counter("transactions", "SMTP transactions.", func(s *sample) uint64 { return s.feed.Transactions }),
+		counter("transactions_pipelined", "Transactions whose MAIL rode behind the previous body.", func(s *sample) uint64 { return s.feed.Pipelined }),
+		counter("transactions_piggybacked", "Transactions with recipients of several domains.", func(s *sample) uint64 { return s.feed.Piggybacked }),
+		counter("transactions_split", "Transactions cut again because the host took fewer recipients.", func(s *sample) uint64 { return s.feed.Splits }),
+	}
+}
+
+// dnsMetrics are the resolver's.
+func dnsMetrics() []metric {
+	return []metric{
+		gauge("dns_in_flight", "DNS questions on the wire.", func(s *sample) int { return s.dns.InFlight }),
+		gauge("dns_window", "DNS questions that may be on the wire.", func(s *sample) int { return s.dns.Window }),
+		gauge("dns_cache_entries", "DNS answers kept.", func(s *sample) int { return s.dns.Entries }),
+		counter("dns_questions", "DNS questions asked.", func(s *sample) uint64 { return s.dns.Questions }),
+		counter("dns_questions_mx", "DNS questions for MX records.", func(s *sample) uint64 { return s.dns.MXQuestions }),
+		counter("dns_questions_a", "DNS questions for A records.", func(s *sample) uint64 { return s.dns.AQuestions }),
+		counter("dns_questions_aaaa", "DNS questions for AAAA records.", func(s *sample) uint64 { return s.dns.AAAAQuestions }),
+		counter("dns_retries", "DNS datagrams sent again.", func(s *sample) uint64 { return s.dns.Retries }),
+		counter("dns_truncated", "DNS answers fetched over TCP.", func(s *sample) uint64 { return s.dns.Truncated }),
+		counter("dns_timeouts", "DNS questions no server answered in time.", func(s *sample) uint64 { return s.dns.Timeouts }),
+		counter("dns_spoofed", "DNS datagrams that answered nothing we asked.", func(s *sample) uint64 { return s.dns.Spoofed }),
+		counter("dns_cache_hits", "DNS questions answered by the cache.", func(s *sample) uint64 { return s.dns.CacheHits }),
+	}
+}
+
+// lmtpMetrics are those of the side of the host MTA.
+func lmtpMetrics() []metric {
+	return []metric{
+		gauge("lmtp_connections", "Connections of host MTAs.", func(s *sample) int { return s.lmtp.Connections }),
+		gauge("lmtp_transactions", "LMTP transactions open.", func(s *sample) int { return s.lmtp.Transactions }),
+		gauge("lmtp_waiting", "Recipients handed over and not settled.", func(s *sample) int { return s.lmtp.Waiting }),
+		gauge("lmtp_bytes", "Octets of message contents held.", func(s *sample) int64 { return s.lmtp.Bytes }),
+		gauge("lmtp_bodies", "Distinct message contents held.", func(s *sample) int { return s.lmtp.Bodies }),
+		counter("lmtp_connections", "Connections of host MTAs.", func(s *sample) uint64 { return s.lmtp.ConnectionsTotal }),
+		counter("lmtp_envelopes", "Envelopes handed over.", func(s *sample) uint64 { return s.lmtp.Envelopes }),
+		counter("lmtp_accepted", "Recipients accepted at RCPT.", func(s *sample) uint64 { return s.lmtp.Accepted }),
+		counter("lmtp_refused", "Recipients refused at RCPT.", func(s *sample) uint64 { return s.lmtp.Refused }),
+		counter("lmtp_shared", "Envelopes whose content was in memory already.", func(s *sample) uint64 { return s.lmtp.Shared }),
+		counter("lmtp_hosts_left", "Host MTAs that left before our last reply.", func(s *sample) uint64 { return s.lmtp.HostsLeft }),
+		counter("lmtp_over_memory", "Transactions refused because lmtp.memory was full.", func(s *sample) uint64 { return s.lmtp.OverMemory }),
+		counter("lmtp_too_large", "Messages larger than lmtp.max_message_size.", func(s *sample) uint64 { return s.lmtp.TooLarge }),
+		counter("lmtp_overdue", "Recipients not settled in time: a fault of ours.", func(s *sample) uint64 { return s.lmtp.Overdue }),
+		counter("lmtp_panics", "Panics: faults of ours.", func(s *sample) uint64 { return s.lmtp.Panics }),
+	}
+}

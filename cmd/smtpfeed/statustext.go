@@ -1,0 +1,150 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/smtpfeed/smtpfeed/feed"
+	"github.com/smtpfeed/smtpfeed/feed/wire"
+	"github.com/smtpfeed/smtpfeed/lmtp"
+	"github.com/smtpfeed/smtpfeed/resolver"
+)
+
+// A Status is what the daemon tells of itself; its JSON form is /status.json.
+type Status struct {
+	Version  string    `json:"version"`
+	PID      int       `json:"pid"`
+	Hostname string    `json:"hostname"`
+	Started  time.Time `json:"started"`
+	Now      time.Time `json:"now"`
+	Draining bool      `json:"draining"`
+	Answers  bool      `json:"answers"` // false: the delivery loop did not answer, Feed is zero
+
+	Feed    feed.Snapshot  `json:"feed"`
+	DNS     resolver.Stats `json:"dns"`
+	LMTP    lmtp.Stats     `json:"lmtp"`
+	Records RecordCounts   `json:"records"`
+}
+
+// RecordCounts are the delivery records since the start.
+type RecordCounts struct {
+	Written uint64 `json:"written"`
+	Lost    uint64 `json:"lost"`
+}
+
+// status asks every part.
+func (d *daemon) status(ctx context.Context) Status {
+	s, ok := d.sample(ctx)
+	return Status{
+		Version: version(), PID: os.Getpid(), Hostname: d.hostname, Started: d.started, Now: time.Now(), Draining: s.draining, Answers: ok,
+		Feed: s.feed, DNS: s.dns, LMTP: s.lmtp, Records: RecordCounts{s.written, s.lost},
+	}
+}
+
+// write writes the status for a person.
+func (s Status) write(w io.Writer) {
+	state := "serving"
+	if s.Draining {
+		state = "draining"
+	}
+	fmt.Fprintf(w, "smtpfeed %s on %s: %s, process %d, up %s\n", s.Version, s.Hostname, state, s.PID, s.Now.Sub(s.Started).Round(time.Second))
+	switch {
+	case s.Answers:
+	case s.Draining:
+		fmt.Fprintln(w, "\nEvery recipient is settled; the last replies are being written. What follows about mail is not known any more.")
+	default:
+		fmt.Fprintln(w, "\nThe delivery loop does not answer: what follows about mail is not known. Please report this with /debug/pprof/goroutine?debug=2.")
+	}
+	s.writeNow(w)
+	s.writeTotals(w)
+	s.writeHosts(w)
+}
+
+// writeNow writes the gauges.
+func (s Status) writeNow(w io.Writer) {
+	f := s.Feed
+	fmt.Fprintln(w, "\nNow")
+	t := tabwriter.NewWriter(w, 0, 8, 1, ' ', 0)
+	defer t.Flush()
+	fmt.Fprintf(t, "  mail\t%s of %s in %s; %s looked up\n", count(f.Recipients, "recipient"), count(f.Messages, "message"), count(f.Envelopes, "envelope"), count(f.Resolving, "domain"))
+	fmt.Fprintf(t, "  SMTP\t%s, %d idle, to %s known; %d down, %d waiting for a session\n", count(f.Sessions, "session"), f.Idle, count(f.Hosts, "host"), f.HostsDown, f.Saturated)
+	fmt.Fprintf(t, "  DNS\t%s in flight of %d at most; %s cached\n", count(s.DNS.InFlight, "question"), s.DNS.Window, count(s.DNS.Entries, "answer"))
+	fmt.Fprintf(t, "  LMTP\t%s, %s; %s held\n", count(s.LMTP.Connections, "connection"), count(s.LMTP.Transactions, "transaction"), octets(s.LMTP.Bytes))
+}
+
+// writeTotals writes the counters.
+func (s Status) writeTotals(w io.Writer) {
+	f := s.Feed
+	fmt.Fprintln(w, "\nSince the start")
+	t := tabwriter.NewWriter(w, 0, 8, 1, ' ', 0)
+	defer t.Flush()
+	fmt.Fprintf(t, "  mail\t%s of %s: %d delivered, %d deferred (%d uncertain), %d failed\n", count(f.RecipientsTotal, "recipient"), count(f.MessagesTotal, "message"), f.Delivered, f.Deferred, f.Uncertain, f.Failed)
+	fmt.Fprintf(t, "  SMTP\t%s on %s; %d reused a session, %d pipelined, %d with several domains\n", count(f.Transactions, "transaction"), count(f.SessionsTotal, "session"), f.SessionsReused, f.Pipelined, f.Piggybacked)
+	fmt.Fprintf(t, "  trouble\t%d of %s failed; %s moved to another host, %s split\n", f.DialsFailed, count(f.Dials, "dial"), count(f.Regrouped, "recipient"), count(f.Splits, "transaction"))
+	fmt.Fprintf(t, "  DNS\t%s, %d from the cache; %d sent again, %d without an answer\n", count(s.DNS.Questions, "question"), s.DNS.CacheHits, s.DNS.Retries, s.DNS.Timeouts)
+	fmt.Fprintf(t, "  LMTP\t%s; %s refused; %d hosts left early, %d refused for lack of memory\n", count(s.LMTP.ConnectionsTotal, "connection"), count(s.LMTP.Refused, "recipient"), s.LMTP.HostsLeft, s.LMTP.OverMemory)
+	fmt.Fprintf(t, "  records\t%d written, %d lost\n", s.Records.Written, s.Records.Lost)
+}
+
+// hostLines is how many hosts are shown; the JSON form has all.
+const hostLines = 40
+
+// writeHosts writes the hosts with the most waiting recipients, then those that are down.
+func (s Status) writeHosts(w io.Writer) {
+	hosts := slices.Clone(s.Feed.HostStates)
+	slices.SortStableFunc(hosts, func(a, b feed.HostState) int {
+		return cmp.Or(b.Waiting-a.Waiting, b.Down.Compare(a.Down), b.Sessions-a.Sessions)
+	})
+	if len(hosts) == 0 {
+		return
+	}
+	fmt.Fprintln(w, "\nHosts")
+	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
+	fmt.Fprintln(t, "  WAITING\tSESSIONS\tHOST\tSTATE")
+	for _, h := range hosts[:min(len(hosts), hostLines)] {
+		fmt.Fprintf(t, "  %d\t%d of %d\t%s\t%s\n", h.Waiting, h.Sessions, h.Cap, h.Name, hostState(h, s.Now))
+	}
+	t.Flush()
+	if more := len(hosts) - hostLines; more > 0 {
+		fmt.Fprintf(w, "  and %s; smtpfeed status --json has all\n", count(more, "more host"))
+	}
+}
+
+// hostState says what is remembered of a host.
+func hostState(h feed.HostState, now time.Time) string {
+	var words []string
+	if h.Down.After(now) {
+		words = append(words, fmt.Sprintf("down for %s: %s", h.Down.Sub(now).Round(time.Second), wire.Clean(h.Reason, 120)))
+	}
+	if h.Learned != "" {
+		words = append(words, h.Learned)
+	}
+	return strings.Join(words, "; ")
+}
+
+// count is "1 host" or "2 hosts".
+func count[T int | uint64](n T, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return fmt.Sprintf("%d %ss", n, thing)
+}
+
+// octets is a size with a unit a person reads.
+func octets(n int64) string {
+	switch {
+	case n >= 10<<20:
+		return fmt.Sprintf("%d MiB", n>>20)
+	case n >= 10<<10:
+		return fmt.Sprintf("%d KiB", n>>10)
+	default:
+		return fmt.Sprintf("%d octets", n)
+	}
+}

@@ -1,0 +1,242 @@
+package main
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/smtpfeed/smtpfeed/resolver"
+)
+
+// validate finds values that are each well written and yet cannot work. The problems carry their key; locate adds the line.
+func validate(c Config) []Problem {
+	var found []Problem
+	bad := func(key, format string, args ...any) {
+		found = append(found, Problem{Key: key, Reason: fmt.Sprintf(format, args...)})
+	}
+	if c.Hostname != "" && !validHostname(c.Hostname) {
+		bad("hostname", `%q is not a host name (RFC 5321 section 4.1.1.1); write "mail.example.org" or "[192.0.2.1]"`, c.Hostname)
+	}
+	validateLMTP(c.LMTP, bad)
+	validateDNS(c.DNS, bad)
+	validateSMTP(c.SMTP, bad)
+	validateTimeouts(c.SMTP, bad)
+	validateRoutes(c, bad)
+	validateAbsent(c, bad)
+	validatePlaces(c, bad)
+	return found
+}
+
+// A reporter takes one problem: the key and what is wrong with its value.
+type reporter func(key, format string, args ...any)
+
+func validateLMTP(l LMTPSection, bad reporter) {
+	positiveSize(bad, "lmtp.max_message_size", l.MaxMessageSize)
+	positiveSize(bad, "lmtp.memory", l.Memory)
+	if l.MaxMessageSize > l.Memory {
+		bad("lmtp.max_message_size", "a message of this size never fits into lmtp.memory; make that at least as large")
+	}
+	if l.Budget.Duration < time.Second {
+		bad("lmtp.budget", "must be at least 1s")
+	}
+	for i, a := range l.Listen {
+		if a.spec == "" {
+			bad("lmtp.listen", `the address is empty; for socket activation alone write listen = []`)
+		}
+		if network, address := a.split(); network == "tcp" && !loopback(address) {
+			bad("lmtp.listen", `LMTP knows no authentication: write a loopback address, as "tcp:127.0.0.1:2424", or a unix socket`)
+		}
+		for _, b := range l.Listen[:i] {
+			if a == b {
+				bad("lmtp.listen", "%s stands here twice", a.spec)
+			}
+		}
+	}
+}
+
+func validateDNS(d DNSSection, bad reporter) {
+	if d.Timeout.Duration < 100*time.Millisecond {
+		bad("dns.timeout", "must be at least 100ms")
+	}
+	inRange(bad, "dns.window", d.Window, 1, 65000) // IDs of DNS questions have 16 bits
+}
+
+func validateSMTP(s SMTPSection, bad reporter) {
+	if s.Port == 0 {
+		bad("smtp.port", "must be from 1 to 65535")
+	}
+	inRange(bad, "smtp.sessions", s.Sessions, 1, 1_000_000)
+	inRange(bad, "smtp.sessions_per_host", s.SessionsPerHost, 1, 10_000)
+	inRange(bad, "smtp.recipients_per_transaction", s.RecipientsPerTransaction, 1, 100_000)
+}
+
+func validateTimeouts(s SMTPSection, bad reporter) {
+	t := s.Timeouts
+	for _, d := range []struct {
+		key string
+		Duration
+	}{
+		{"connect_timeout", s.ConnectTimeout}, {"idle_timeout", s.IdleTimeout}, {"timeouts.greeting", t.Greeting}, {"timeouts.hello", t.Hello},
+		{"timeouts.starttls", t.StartTLS}, {"timeouts.mail", t.Mail}, {"timeouts.rcpt", t.Rcpt}, {"timeouts.data", t.Data},
+		{"timeouts.body", t.Body}, {"timeouts.final", t.Final}, {"timeouts.quit", t.Quit},
+	} {
+		if d.Duration.Duration <= 0 {
+			bad("smtp."+d.key, "must be longer than 0s")
+		}
+	}
+}
+
+func validateRoutes(c Config, bad reporter) {
+	for _, h := range c.SMTP.Fallback {
+		if !validHost(h) {
+			bad("smtp.fallback", "%s", hostAdvice(h))
+		}
+	}
+	seen := map[string]bool{}
+	for i, r := range c.Routes {
+		key := fmt.Sprintf("route.%d", i+1)
+		domain := strings.ToLower(r.Domain)
+		switch {
+		case !validDomain(domain):
+			bad(keyOr(key, ".domain", r.Domain), `%q is not a domain; write "example.net", or ".example.net" for its subdomains`, r.Domain)
+		case seen[domain]:
+			bad(key+".domain", "%s has a route already", r.Domain)
+		}
+		seen[domain] = true
+		if len(r.Hosts) == 0 {
+			bad(key, `has no hosts; write hosts = ["[192.0.2.1]:25"]`)
+		}
+		for _, h := range r.Hosts {
+			if !validHost(h) {
+				bad(key+".hosts", "%s", hostAdvice(h))
+			}
+		}
+	}
+}
+
+// validDomain says that s is a domain or, with a dot in front, stands for the subdomains of one.
+func validDomain(s string) bool {
+	folded, err := resolver.Fold(strings.TrimPrefix(s, "."))
+	return err == nil && folded[0] != '['
+}
+
+// keyOr is the section's key with the field's name, or the section alone when the field is not there to point at.
+func keyOr(section, field, value string) string {
+	if value == "" {
+		return section
+	}
+	return section + field
+}
+
+// validateAbsent refuses to promise what this version does not do: nobody may believe in protection that is not there.
+func validateAbsent(c Config, bad reporter) {
+	const absent = "is not available in this version; set %s"
+	switch c.TLS.Mode {
+	case "off":
+	case "opportunistic", "required":
+		bad("tls.mode", absent, `mode = "off"`)
+	default:
+		bad("tls.mode", "%q is not one of off, opportunistic, required", c.TLS.Mode)
+	}
+	if c.TLS.DANE {
+		bad("tls.dane", absent, "dane = false")
+	}
+	if c.TLS.MTASTS {
+		bad("tls.mta_sts", absent, "mta_sts = false")
+	}
+	if c.Ledger.Path != "" {
+		bad("ledger.path", absent, `path = ""`)
+	}
+	switch c.Ledger.Sync {
+	case "process":
+	case "power":
+		bad("ledger.sync", absent, `sync = "process"`)
+	default:
+		bad("ledger.sync", "%q is not one of process, power", c.Ledger.Sync)
+	}
+}
+
+// validatePlaces checks the delivery records' path and the admin socket. The admin socket shows addresses and lets its reader
+// profile the process, so it is never offered to a network.
+func validatePlaces(c Config, bad reporter) {
+	if p := c.Log.Deliveries; p != "" && p != "-" && !filepath.IsAbs(p) {
+		bad("log.deliveries", `%q is not an absolute path (nor "-" for standard output, nor "" for none)`, p)
+	}
+	network, address := c.Admin.Listen.split()
+	if network == "tcp" && !loopback(address) {
+		bad("admin.listen", `must be a loopback address, as "tcp:127.0.0.1:9125", or a unix socket`)
+	}
+	for _, l := range c.LMTP.Listen {
+		if l == c.Admin.Listen && l.spec != "" {
+			bad("admin.listen", "%s is lmtp.listen's address already", l.spec)
+		}
+	}
+}
+
+// loopback says that HOST:PORT cannot be reached from another machine.
+func loopback(hostport string) bool {
+	host, _, err := net.SplitHostPort(hostport)
+	if err != nil {
+		return false
+	}
+	a, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && a.IsLoopback()
+}
+
+func positiveSize(bad reporter, key string, s Size) {
+	if s <= 0 {
+		bad(key, "must be larger than 0")
+	}
+}
+
+func inRange(bad reporter, key string, n, low, high int) {
+	if n < low || n > high {
+		bad(key, "must be from %d to %d", low, high)
+	}
+}
+
+// hostAdvice is the reason for a host that is none.
+func hostAdvice(h string) string {
+	return fmt.Sprintf(`%q is not a host; write "mx.example.net", "mx.example.net:2525", "[192.0.2.1]:25" or "[IPv6:2001:db8::1]:25"`, h)
+}
+
+// validHost says that s is NAME, NAME:PORT, [ADDRESS] or [ADDRESS]:PORT.
+func validHost(s string) bool {
+	host, port := s, "25"
+	if i := strings.LastIndexByte(s, ':'); i > strings.LastIndexByte(s, ']') {
+		host, port = s[:i], s[i+1:]
+	}
+	_, err := resolver.Fold(host)
+	if a, plain := netip.ParseAddr(strings.Trim(host, "[]")); plain == nil && host[0] == '[' && a.Zone() == "" {
+		err = nil // "[2001:db8::1]:25", as everywhere but in mail
+	}
+	return err == nil && validHostPort(":"+port) && strings.Trim(port, "0") != ""
+}
+
+// validHostname says that s is fit for EHLO: a domain in ASCII or an address literal (RFC 5321 section 4.1.1.1).
+func validHostname(s string) bool {
+	folded, err := resolver.Fold(s)
+	return err == nil && strings.EqualFold(folded, s)
+}
+
+// machineName is the machine's fully qualified name as far as it can be learned: its own, or what the system's name service
+// makes of it. Check tells the operator when it has no dot.
+func machineName() string {
+	name, err := os.Hostname()
+	if err != nil || !validHostname(name) {
+		return "localhost"
+	}
+	if strings.Contains(name, ".") {
+		return name
+	}
+	full, err := net.LookupCNAME(name)
+	full = strings.TrimSuffix(full, ".")
+	if err != nil || !validHostname(full) {
+		return name
+	}
+	return full
+}

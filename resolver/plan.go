@@ -1,0 +1,266 @@
+package resolver
+
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/miekg/dns"
+)
+
+// A planner turns what is known into a route, or into the questions still to ask. It is pure: the same facts give the same
+// plan, so Resolve calls it again after each round of answers, and Cached calls it with the cache alone.
+type planner struct {
+	families Families
+	static   routes
+	fallback []relay
+	self     func(netip.Addr) bool
+}
+
+// A plan is the questions to ask next, all together; with none, the route or why there is none.
+type plan struct {
+	ask   []key
+	route Route
+	err   error
+}
+
+// A draft is one domain's route in the making.
+type draft struct {
+	*planner
+	now        time.Time
+	known      func(key) *facts // nil: not known
+	ask        []key
+	route      Route
+	configured bool // by the operator, whose word stands: no search for loops
+}
+
+// plan follows RFC 5321 section 5.1 as far as the known facts lead.
+func (p *planner) plan(now time.Time, domain string, known func(key) *facts) plan {
+	d := &draft{planner: p, now: now, known: known}
+	d.route = Route{Domain: domain, Expires: now.Add(maxTTL)}
+	err := d.build()
+	switch {
+	case len(d.ask) > 0:
+		return plan{ask: d.ask}
+	case err != nil:
+		return plan{err: err}
+	}
+	// A slow question may outlive the answers before it. The route serves the work that waited for it all the same.
+	if least := now.Add(minTTL); d.route.Expires.Before(least) {
+		d.route.Expires = least
+	}
+	return plan{route: d.route}
+}
+
+// build gathers the exchangers and applies the rules to them. With something left to ask its error does not count.
+func (d *draft) build() error {
+	if strings.HasPrefix(d.route.Domain, "[") {
+		return d.literal()
+	}
+	if hosts, ok := d.static.find(d.route.Domain); ok {
+		return d.relays(hosts)
+	}
+	f := d.chase(key{d.route.Domain, dns.TypeMX})
+	if f == nil {
+		return nil
+	}
+	xs, mx := f.mx, f
+	switch f.status {
+	case failed:
+		// RFC 5321 section 5.1: "If a temporary error is returned, the message MUST be queued and retried later". The
+		// domain's own address must not be tried instead: it is often a web server, and would bounce the mail.
+		return d.refused(Temporary, f, f.reason)
+	case noName:
+		return d.refused(NoSuchDomain, f, "NXDOMAIN")
+	case nullMX:
+		return d.refused(NullMX, f, "null MX: the domain takes no mail")
+	case noData:
+		// RFC 5321 section 5.1: "If an empty list of MXs is returned, the address is treated as if it was associated
+		// with an implicit MX RR, with a preference of 0, pointing to that host."
+		d.route.Implicit = true
+		xs = []exchange{{host: d.route.Domain}}
+	}
+	d.exchanges(xs, mx)
+	return d.finish()
+}
+
+// literal is the route of an address literal: nothing is asked.
+func (d *draft) literal() error {
+	addr, ok := literalAddr(d.route.Domain)
+	if !ok {
+		return malformed(d.route.Domain, "not an address literal")
+	}
+	d.route.MX = []MX{d.direct(MX{Name: literal(addr)}, addr)}
+	return d.finish()
+}
+
+// relays is the route of the static map, in place of MX records.
+func (d *draft) relays(hosts []relay) error {
+	d.configured = true
+	for i, h := range hosts {
+		d.relay(h, i)
+	}
+	return d.finish()
+}
+
+// exchanges adds the MX records' hosts. They are all asked about at once: mostly one round trip, and mostly none because
+// another domain named the host already.
+func (d *draft) exchanges(xs []exchange, from *facts) {
+	for _, x := range xs {
+		mx := MX{Preference: int(x.preference), Name: x.host}
+		switch {
+		case x.addr.IsValid():
+			mx = d.direct(mx, x.addr)
+		case x.invalid != "":
+			mx.Err = &Error{Kind: NoAddress, Domain: d.route.Domain, Question: "MX " + d.route.Domain,
+				Reason: "exchanger is no host name: " + x.invalid}
+		default:
+			mx = d.resolved(mx, from)
+		}
+		d.route.MX = append(d.route.MX, mx)
+	}
+}
+
+// relay adds a configured host.
+func (d *draft) relay(h relay, preference int) {
+	mx := MX{Preference: preference, Name: h.name, Port: h.port}
+	if h.addr.IsValid() {
+		mx = d.direct(mx, h.addr)
+	} else {
+		mx = d.resolved(mx, nil)
+	}
+	d.route.MX = append(d.route.MX, mx)
+}
+
+// direct gives an exchanger the address that stands in place of its name.
+func (d *draft) direct(mx MX, addr netip.Addr) MX {
+	if addr.Is4() && d.families == OnlyIPv6 || addr.Is6() && d.families == OnlyIPv4 {
+		mx.Err = &Error{Kind: NoAddress, Domain: d.route.Domain, Question: mx.Name, Reason: "address family is switched off"}
+		return mx
+	}
+	mx.Addrs = []netip.Addr{addr}
+	return mx
+}
+
+// resolved gives an exchanger its addresses: IPv6 and IPv4. A family that failed does not spoil the other (RFC 3974): many
+// servers of IPv4-only hosts answer SERVFAIL for AAAA. The failure is remembered in Err.
+func (d *draft) resolved(mx MX, from *facts) MX {
+	var reasons [2]*facts
+	for i, qtype := range [2]uint16{dns.TypeAAAA, dns.TypeA} {
+		if qtype == dns.TypeA && d.families == OnlyIPv6 || qtype == dns.TypeAAAA && d.families == OnlyIPv4 {
+			continue
+		}
+		addrs, f := d.addresses(key{mx.Name, qtype}, from)
+		mx.Addrs = append(mx.Addrs, addrs...)
+		reasons[i] = f
+	}
+	mx.Err = d.hostError(mx, reasons[1], reasons[0])
+	return mx
+}
+
+// addresses returns one family's addresses of a host, or the facts that say why there are none (nil: not yet known).
+func (d *draft) addresses(k key, from *facts) ([]netip.Addr, *facts) {
+	f := d.known(k)
+	if f == nil || f.status == failed {
+		if from != nil {
+			if h := from.hint(d.now, k); h != nil {
+				d.until(h.expires)
+				return h.addrs, nil
+			}
+		}
+	}
+	f = d.chase(k)
+	if f == nil || f.status == found {
+		return addrsOf(f), nil
+	}
+	return nil, f
+}
+
+func addrsOf(f *facts) []netip.Addr {
+	if f == nil {
+		return nil
+	}
+	return f.addrs
+}
+
+// chase follows a question through CNAME chains that leave an answer. RFC 5321 section 5.1: "the resulting name is processed
+// as if it were the initial name". RFC 2181 section 10.3 forbids them for exchangers, and yet they are common. Nil: it asks on.
+func (d *draft) chase(k key) *facts {
+	for hops := 0; ; {
+		f := d.known(k)
+		if f == nil {
+			if !slices.Contains(d.ask, k) {
+				d.ask = append(d.ask, k)
+			}
+			return nil
+		}
+		d.until(f.expires)
+		if f.status != alias {
+			return f
+		}
+		if hops += f.hops; hops > maxHops {
+			return failure(d.now, "too many CNAMEs", f.server)
+		}
+		k.name = f.follow
+	}
+}
+
+// until shortens the route's life to that of a fact it rests on.
+func (d *draft) until(expires time.Time) {
+	if expires.Before(d.route.Expires) {
+		d.route.Expires = expires
+	}
+}
+
+// finish applies the rules that need all addresses: loops, at least one usable exchanger, fallback hosts, order.
+func (d *draft) finish() error {
+	if len(d.ask) > 0 {
+		// The fallback hosts are asked about together with the rest.
+		d.appendFallback()
+		return nil
+	}
+	if !d.configured {
+		if err := d.withoutSelf(); err != nil {
+			return err
+		}
+	}
+	if !slices.ContainsFunc(d.route.MX, hasAddress) {
+		return d.noAddress()
+	}
+	d.appendFallback()
+	slices.SortStableFunc(d.route.MX, func(a, b MX) int {
+		return cmp.Or(a.Preference-b.Preference, strings.Compare(a.Name, b.Name))
+	})
+	return nil
+}
+
+func (d *draft) appendFallback() {
+	for _, h := range d.fallback {
+		d.relay(h, FallbackPreference)
+	}
+}
+
+func hasAddress(mx MX) bool { return len(mx.Addrs) > 0 }
+
+// withoutSelf obeys RFC 5321 section 5.1 on the names or addresses of this system: "If a matching record is found, all records
+// at that preference level and higher-numbered ones MUST be discarded from consideration. If there are no records left at that
+// point, it is an error condition, and the message MUST be returned as undeliverable." What is left without any address is
+// not that error: the better exchanger, which could not be resolved, may be the one that mail should take.
+func (d *draft) withoutSelf() error {
+	own := slices.IndexFunc(d.route.MX, func(mx MX) bool { return slices.ContainsFunc(mx.Addrs, d.self) })
+	if own < 0 {
+		return nil
+	}
+	level := d.route.MX[own].Preference
+	better := slices.DeleteFunc(d.route.MX, func(mx MX) bool { return mx.Preference >= level })
+	d.route.MX = better
+	switch {
+	case len(better) == 0:
+		return d.failed(Loop, "the best mail exchanger is this machine")
+	case !slices.ContainsFunc(better, hasAddress):
+		return d.failed(LoopUnsure, "this machine is the best mail exchanger that could be resolved")
+	}
+	return nil
+}

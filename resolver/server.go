@@ -1,0 +1,94 @@
+package resolver
+
+import "time"
+
+const (
+	portsPerServer = 8
+	silentLimit    = 10              // waits in a row that ended without an answer
+	probeEvery     = 3 * time.Second // a silent server gets one question
+	reopenAfter    = time.Second     // between attempts to open a socket
+)
+
+// A server is one recursive server as we know it. The upstream's lock guards it.
+type server struct {
+	addr    string
+	rtt     rtt
+	ports   []*port   // open UDP sockets
+	turn    int       // the port used last
+	stream  *stream   // the shared TCP connection; nil: none
+	silent  int       // waits in a row that ended without any answer from it
+	probe   time.Time // when a silent server may be asked again
+	reopen  time.Time // no socket is opened before
+	trouble string    // why it has no socket or does not answer; empty: not known
+}
+
+// port returns the next UDP socket in turn, or nil.
+func (s *server) port() *port {
+	if len(s.ports) == 0 {
+		return nil
+	}
+	s.turn = (s.turn + 1) % len(s.ports)
+	return s.ports[s.turn]
+}
+
+// healthy says that the server may be asked. A silent one is asked once in a while, by the question that finds it due.
+func (s *server) healthy(now time.Time) bool {
+	if len(s.ports) == 0 {
+		return false
+	}
+	if s.silent < silentLimit {
+		return true
+	}
+	if now.Before(s.probe) {
+		return false
+	}
+	s.probe = now.Add(probeEvery)
+	return true
+}
+
+// missed counts a wait that ended without an answer.
+func (s *server) missed(now time.Time) {
+	s.silent++
+	if s.silent == silentLimit {
+		s.probe = now.Add(probeEvery)
+	}
+}
+
+// choose returns the server for a question's next transmission: the first healthy one in configured order at first, and the
+// one behind the last asked from then on. With none healthy the turn goes round all the same.
+func (u *upstream) choose(now time.Time, q *question) *server {
+	start := 0
+	for i, s := range u.servers {
+		if s == q.last {
+			start = i + 1
+		}
+	}
+	n := len(u.servers)
+	for i := range n {
+		if s := u.servers[(start+i)%n]; s.healthy(now) {
+			return s
+		}
+	}
+	return u.servers[start%n]
+}
+
+// refused hears that nobody listens at the server: it counts as silent at once, and what it was asked goes to others now.
+func (u *upstream) refused(now time.Time, s *server) {
+	s.trouble = "connection refused"
+	if s.silent >= silentLimit {
+		return
+	}
+	s.silent, s.probe = silentLimit, now.Add(probeEvery)
+	if u.choose(now, &question{last: s}) == s {
+		return
+	}
+	var stranded []*question
+	for _, q := range u.timers {
+		if q.last == s {
+			stranded = append(stranded, q)
+		}
+	}
+	for _, q := range stranded {
+		u.timers.set(q, now)
+	}
+}
