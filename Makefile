@@ -1,0 +1,48 @@
+# smtpfeed: build, test, check, fuzz, bench, demo. Each target works on a fresh machine with Go, git and make.
+
+GO       ?= go
+FUZZTIME ?= 60s
+export CGO_ENABLED ?= 1
+
+.PHONY: build test check lint fuzz bench demo clean need
+
+build:
+	$(GO) build -o bin/smtpfeed ./cmd/smtpfeed
+
+# Everything: core scripts, shell tests in fake time, fuzz seeds, and the end-to-end tests with a real Postfix.
+test: need
+	$(GO) test -race -shuffle=on -timeout 10m ./...
+
+# What the end-to-end tests need beside Go. It installs only where nothing can be disturbed, and else says what to do.
+need:
+	@sh test/e2e/need
+
+lint:
+	@out=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$out" ]; then echo "gofmt is needed:" $$out; exit 1; fi
+	$(GO) vet ./...
+	$(GO) tool staticcheck ./...
+
+check: lint test
+	$(GO) tool govulncheck ./...
+
+# Go fuzzes one target of one package at a time. Without -fuzzminimizetime 1x its minimiser spends the minute on one input.
+fuzz:
+	@for pkg in $$($(GO) list ./...); do \
+	  for f in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz'); do \
+	    echo "== $$pkg $$f"; \
+	    $(GO) test $$pkg -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 1x || exit 1; \
+	  done; \
+	done
+
+bench: build
+	$(GO) build -o bin/internetd ./test/internet/internetd
+	$(GO) build -o bin/bench ./test/bench
+	bin/bench $(BENCH)
+
+demo: build
+	@$(GO) build -o bin/internetd ./test/internet/internetd
+	@$(GO) build -o bin/demo ./test/demo
+	@bin/demo
+
+clean:
+	rm -rf bin
