@@ -1,2 +1,118 @@
-// Package feed (draft)
+// Package feed delivers envelopes: it is the architecture of smtpfeed, and this is its document.
+//
+// A host MTA hands over one message with any number of recipients. feed resolves all their domains at once, groups the
+// recipients by the mail exchanger they share, sends each group over few, reused, pipelined SMTP sessions, and gives every
+// recipient one outcome. The host keeps queue, retries and bounces; nothing here survives the process.
+//
+// # Who owns what
+//
+//	        LMTP goroutines                     device drivers: parked on the netpoller
+//	   (package lmtp, one a host)          +----------------------------------------------+
+//	              |                        |  speaker (one a session): sender + receiver   |
+//	hinted, sent, | cancelled              |  lookup  (one a domain being asked for)       |
+//	              v                        +----------------------------------------------+
+//	       +-------------+   opened, cleared, finished, ended, resolved    |        ^
+//	       |   events    | <-----------------------------------------------+        |
+//	       +-------------+                                                          | lookup, dial,
+//	              |  one channel                                                    | transmit, hangup
+//	              v                                                                 |
+//	  +-----------------------+   step(now, event)   +-----------------------+      |
+//	  |  Feeder: the loop     | -------------------> |  engine: pure         |      |
+//	  |  (one goroutine)      | <------------------- |  owns every decision  |      |
+//	  +-----------------------+    take() []action   |  and all state        |      |
+//	              |    |                             +-----------------------+      |
+//	      settle  |    +------------------------------------------------------------+
+//	              v
+//	        Envelope.Sink (never blocks)
+//
+// One goroutine, the loop, owns all delivery state, and all of it is inside the engine. The engine is a pure state machine:
+// it is told an event and the time, and asked for actions. It has no clock, does no I/O and starts nothing, so it is tested by
+// scripts (testdata/engine), by a fuzzed model of hosts that do anything a host may, and by replaying traces of real runs. The
+// loop never waits on anybody; sessions and lookups wait for it, on a channel with room for thousands.
+//
+// A transaction belongs to whoever holds it. The engine keeps a flight; the session gets an order and gives back a report. They
+// share no memory but the immutable body.
+//
+// # The engine's parts
+//
+//	engine.go     step and take: the order in which things happen
+//	messages.go   envelopes, recipients, and the messages that envelopes with equal content share
+//	routes.go     domains: lookups under way, candidates, which host a recipient waits for
+//	hosts.go      exchangers by address set: lanes (the queue), cuts, falls, what is remembered
+//	sessions.go   connections: the host's and the process's budget, rest and idle timeout
+//	flights.go    transactions in the hands of sessions: orders out, reports in
+//	outcome.go    the table: what a report means for each recipient, and only here
+//	limit.go      what a host was seen to take: concurrency, recipients, domains, pipelining
+//	timer.go      deadlines
+//	trace.go      events and actions as text
+//
+// # The life of a recipient
+//
+//	RCPT accepted --> hinted --> lookup ----------------------+
+//	host's final dot --> sent                                 |
+//	        |                                                 v
+//	        |   route unknown: waits in its route --------> resolved
+//	        |   route known                                   |
+//	        +-------------------------> best live host <------+ <-----------------------------+
+//	                                    waits in its lane                                     |
+//	                                         |  cut when a session can write: bound late      |
+//	                                         v                                                |
+//	                                    flies in a transaction                                |
+//	                                         |  finished                                      |
+//	                                         v                                                |
+//	                                    the table: settle | the same host again | elsewhere --+
+//	                                         |
+//	                                         v
+//	                                    settled: the Sink is told, once
+//
+// In words: a recipient waits in its route until the domain's hosts are known, then in a lane of the best host that is alive.
+// Lanes are one a message, and a host serves them in turn, so one urgent mail never waits behind a list. A transaction is cut
+// only when a session can write, and from all that has gathered by then, whatever its domain: the piggyback. A host that falls
+// gives its whole queue back in one pass, and each recipient meets what already waits at its next host: the piggyback judged
+// again. A session is kept while an unsettled route names its host, then for the idle timeout, across messages. When the
+// process's budget of sessions is full, the one idle longest is closed first.
+//
+// # What is bound late
+//
+// take pumps a host only after every event of a batch was stepped. In the same batch of the loop, 512 resolved events make one
+// decision about a host and not 512. On a session the next transaction is cut when the body before it may be sent (cleared), and
+// its commands ride behind that body (RFC 2920 section 3.1): in steady state a transaction costs one round trip.
+//
+// # Equal messages
+//
+// Envelopes with the same sender, parameters and content digest are one message: one body, shared lanes. An address that
+// stands in it twice has one carrier that is delivered; the others are twins that share its fate. That also holds for an
+// envelope that a host MTA sends again while the first one is still under way.
+//
+// # Invariants
+//
+// They are checked after every step of every script and fuzz run (invariants_test.go):
+//
+//   - A recipient is in exactly one place: a route, a lane, a transaction, with a carrier, or done.
+//   - It is settled once, at the latest at its envelope's Deadline.
+//   - Delivered is said only of a complete final 2xx to the end of data of a transaction in which its RCPT got 2xx.
+//   - After an octet of the end of data may have left and before its reply, delivery is uncertain: deferred, and no other host.
+//   - A session has at most two transactions in its hands, the second one only behind a body on its way.
+//   - Nothing waits without a lookup, a session or a timer that will end the wait.
+//   - Sessions stay within the process's and the host's bounds.
+//
+// # Goroutines
+//
+//	the loop              Feeder.Run; its caller owns it; ended by Drain or the context
+//	a lookup              startLookup; at most lookupsAtOnce; ended by the resolver or the loop's context
+//	a session's sender    startSpeaker; ended by hangup, the peer, a deadline or the loop's context
+//	a session's receiver  run; ended by the sender's Close, which waits for it
+//	Predict's lookups     resolveAll; at most lookupsAtOnce; Predict waits for them
+//
+// Run returns when all of them have ended.
+//
+// # Never
+//
+// It never answers for the host MTA, keeps mail on disk, retries later, follows 251 or 551, or tries another host where the
+// first may have the mail.
+//
+// # Bugs
+//
+// STARTTLS is not spoken yet: every session is plaintext. Addresses of one host are tried in sequence, IPv4 first: a black
+// hole costs one connect timeout before the next address is tried, once per DownTime.
 package feed

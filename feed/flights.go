@@ -27,6 +27,7 @@ func (e *engine) transmit(now time.Time, s *session) {
 	h := s.host
 	e.timers.stop(&s.idle)
 	rs := h.cut(e.oneDomain(h))
+	h.cutAt = now
 	e.lastTransaction++
 	f := &flight{id: e.lastTransaction, message: rs[0].envelope.message, recipients: rs}
 	f.via = Via{MX: h.name, Addr: h.addrs[s.addr], Session: uint64(s.id), Transaction: uint64(f.id),

@@ -34,6 +34,9 @@ type host struct {
 	downCount   int         // falls in a row
 	bad         []time.Time // per address: until when it is not dialled
 
+	cutAt    time.Time // of the last transaction
+	patience timer     // ends the gathering of what waits for a session at work
+
 	dirty  bool // in engine.dirty: to be pumped at the next take
 	hungry bool // in engine.hungry: waits for the process's session budget
 	forget timer
@@ -61,6 +64,7 @@ func (e *engine) hostOf(name string, addrs []netip.AddrPort) *host {
 	h.laneOf = make(map[*message]*lane)
 	h.limit = limit{window: 1, cap: e.config.SessionsPerHost, recipients: e.config.RecipientsPerTransaction}
 	h.forget.due = func(now time.Time) { e.tidy(now, h) }
+	h.patience.due = func(time.Time) { e.wake(h) }
 	e.hosts[key] = h
 	return h
 }
@@ -219,6 +223,7 @@ func (e *engine) tidy(now time.Time, h *host) {
 		return
 	}
 	e.timers.stop(&h.forget)
+	e.timers.stop(&h.patience)
 	delete(e.hosts, h.key)
 }
 

@@ -121,11 +121,9 @@ func (t *trial) judgeMail() verdict {
 	switch {
 	case t.rep.local && r.Code == 0:
 		return t.cut()
-	case t.via.Reused && (r.Code == 0 || r.Code == 421):
-		// The session had died, or had carried all it might: a fault on a reused session before anything was accepted is
-		// charged to nobody.
-		t.stale = true
-		return verdict{step: stepAgain, outcome: t.lost(), free: true}
+	case t.via.Reused && (r.Code == 0 || r.Code == 421 || r.Code == 503):
+		// The session had died, had carried all it might, or still held on to the transaction before.
+		return t.worn()
 	case r.Code == 0:
 		return verdict{step: stepElsewhere, outcome: t.lost()}
 	case r.Code/100 == 5 && r.Code != 503:
@@ -150,15 +148,27 @@ func (t *trial) judgeData() verdict {
 		if t.rep.local {
 			return t.cut()
 		}
+		if r.Code == 0 && t.rep.err != nil && t.via.Reused {
+			return t.worn()
+		}
 		return verdict{step: stepElsewhere, outcome: t.lost()}
 	case r.Code/100 == 4:
 		return t.replied(Deferred, r)
 	case r.Code/100 == 5 && r.Code != 503:
 		return t.replied(Failed, r)
+	case t.via.Reused:
+		return t.worn()
 	default:
 		// 2xx is no invitation, and 503 after accepted commands means that the server lost count.
 		return t.broken(r)
 	}
+}
+
+// worn is the verdict on a fault on a reused session before its DATA was answered: charged to nobody, and tried again at once
+// on a fresh session, where the same fault counts.
+func (t *trial) worn() verdict {
+	t.stale = true
+	return verdict{step: stepAgain, outcome: t.lost(), free: true}
 }
 
 // judgeEarly is the table for a reply that came while the body was on its way: the server did not want the rest. No end of
@@ -209,17 +219,23 @@ func (t *trial) verdict(i int) verdict {
 			t.tooMany = t.acceptedBefore(i)
 		}
 		return verdict{step: stepAgain, outcome: t.replied(Deferred, r).outcome, free: true}
-	case t.isTooManyDomains(r):
+	case t.isTooManyDomains(r, i):
 		t.domains = true
 		return verdict{step: stepAgain, outcome: t.replied(Deferred, r).outcome, free: true}
 	case r.Code/100 == 4:
 		return t.replied(Deferred, r)
-	case r.Code/100 == 5 && r.Code != 503:
+	case r.Code/100 == 5 && r.Code != 503 && !t.shifted():
 		return t.replied(Failed, r)
+	case t.stale:
+		return t.whole
 	default:
 		return t.broken(r)
 	}
 }
+
+// shifted says that the replies to RCPT may stand in the wrong places: the dialogue ended over a reply out of turn before
+// DATA's was read. A refusal among them is not believed, for it may be another recipient's.
+func (t *trial) shifted() bool { return t.desynced() && t.rep.data.Code/100 != 3 }
 
 // isTooMany tells "too many recipients" from other trouble. RFC 5321 section 4.5.3.1.10: "the code 452 SHOULD be used",
 // and "a 552 ... SHOULD be treated as a 452"; the first recipient of a transaction is never too many.
@@ -239,9 +255,9 @@ func (t *trial) isTooMany(r wire.Reply, i int) bool {
 }
 
 // isTooManyDomains knows the words of the two large receivers that take one domain, or one region, a transaction. They must
-// not be believed of a transaction that has one domain only.
-func (t *trial) isTooManyDomains(r wire.Reply) bool {
-	if r.Code/100 != 4 || !t.flight.mixed() {
+// not be believed of a transaction that has one domain only, nor of its first recipient: nothing would get less by trying again.
+func (t *trial) isTooManyDomains(r wire.Reply, i int) bool {
+	if r.Code/100 != 4 || i == 0 || !t.flight.mixed() {
 		return false
 	}
 	text := strings.ToLower(r.Text)

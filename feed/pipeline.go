@@ -1,6 +1,7 @@
 package feed
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net"
@@ -10,8 +11,13 @@ import (
 	"github.com/smtpfeed/smtpfeed/feed/wire"
 )
 
-// chunk is how many octets of a body are written between two looks at what the peer says meanwhile.
-const chunk = 256 << 10
+const (
+	// chunk is how many octets of a body are written between two looks at what the peer says meanwhile. Each has the body
+	// timeout for itself, which at 180 s is the least rate we bear with: 500 octets a second.
+	chunk = 88 << 10
+	// tail is how many octets of a body's last chunk are copied to leave in one write with the end of data.
+	tail = 1 << 10
+)
 
 // errSessionOver is why a transaction was not begun: the one before it was the session's last.
 var errSessionOver = errors.New("session ended before the transaction began")
@@ -26,6 +32,7 @@ type exchange struct {
 	group   bool      // all commands were written at once (RFC 2920); else one by one
 	written int       // RCPTs written, when one by one
 	refused int       // RCPTs refused
+	failed  error     // a write failed: only last words are listened for
 	over    bool
 }
 
@@ -37,7 +44,6 @@ type pipeline struct {
 	next    *exchange // its commands ride behind current's body; no reply of it can come before current's final one
 	reset   bool      // the last transaction left the server inside it: RSET goes before MAIL
 	closing *closing  // the session is over
-	failed  error     // a write failed: only last words are listened for
 	clock   *time.Timer
 }
 
@@ -65,34 +71,38 @@ func (s *speaker) converse(ctx context.Context) closing {
 
 // setClock arms the timer for the reply that is owed; without one the peer may be silent as long as the engine likes.
 func (p *pipeline) setClock() {
-	x := p.current
-	switch {
-	case x == nil:
+	if p.current == nil {
 		p.clock.Stop()
-	case p.failed != nil:
-		p.clock.Reset(lastWordsWait)
-	default:
-		p.clock.Reset(time.Until(p.due(x)))
+		return
 	}
+	p.clock.Reset(time.Until(p.due(p.current)))
 }
 
 // due is when the reply owed to x is overdue.
 func (p *pipeline) due(x *exchange) time.Time {
 	at := x.waiting.Add(p.config.Timeouts.of(x.stage))
-	if x.order.deadline.Before(at) {
-		at = x.order.deadline
+	if x.failed != nil {
+		at = time.Now().Add(lastWordsWait)
 	}
-	return at
+	return earlier(at, x.order.deadline)
+}
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
 }
 
 // overdue ends the session: the peer did not answer in time, or its last words did not come.
 func (p *pipeline) overdue() {
-	if p.failed != nil {
-		p.breakOff(p.failed, false)
-		return
+	x := p.current
+	err := x.failed
+	if err == nil {
+		err = brokenAt(x.stage, os.ErrDeadlineExceeded)
 	}
-	cut := !time.Now().Before(p.current.order.deadline)
-	p.breakOff(brokenAt(p.current.stage, os.ErrDeadlineExceeded), cut)
+	cut := !time.Now().Before(x.order.deadline)
+	p.breakOff(err, cut)
 }
 
 // accept begins the transaction, or writes its commands behind those of the one that waits for its final reply.
@@ -108,8 +118,8 @@ func (p *pipeline) accept(o *order) {
 
 // writeNext writes the commands of next, once the body before them is on its way.
 func (p *pipeline) writeNext() {
-	if p.next != nil && p.failed == nil && p.current.stage == stageFinal {
-		p.write(p.next.commands(p.caps), p.current)
+	if p.next != nil && p.current.failed == nil && p.current.stage == stageFinal {
+		p.write(p.next.commands(p.caps), p.next)
 	}
 }
 
@@ -154,16 +164,17 @@ func (x *exchange) appendMail(b []byte, caps wire.Caps) []byte {
 // write writes octets on behalf of x. A failure does not end the session yet: what the peer has to say about it may be on its way.
 func (p *pipeline) write(b []byte, x *exchange) {
 	p.conn.SetWriteDeadline(p.writeBy(x))
-	if _, err := p.conn.Write(b); err != nil && p.failed == nil {
-		p.failed = brokenAt(x.stage, err)
+	if _, err := p.conn.Write(b); err != nil && x.failed == nil {
+		x.failed = brokenAt(x.stage, err)
 	}
 }
 
-// writeBy is the deadline of one write: progress within the body timeout, and never past the budget.
+// writeBy is the deadline of one write: progress within the body timeout, and never past the budget. What rides behind
+// another exchange's body must not make that one's reply late.
 func (p *pipeline) writeBy(x *exchange) time.Time {
-	at := time.Now().Add(p.config.Timeouts.Body)
-	if x.order.deadline.Before(at) {
-		at = x.order.deadline
+	at := earlier(time.Now().Add(p.config.Timeouts.Body), x.order.deadline)
+	if x != p.current {
+		at = earlier(at, p.due(p.current))
 	}
 	return at
 }
@@ -175,7 +186,7 @@ func (p *pipeline) listen(ctx context.Context, h hearing) {
 			p.unasked(r)
 			return
 		}
-		p.take(r, h.replies[i+1:])
+		p.take(r, hearing{replies: h.replies[i+1:], more: h.more, err: h.err})
 		if p.closing != nil {
 			return
 		}
@@ -202,10 +213,14 @@ func (p *pipeline) unasked(r wire.Reply) {
 	}
 }
 
-// take takes the reply that current is owed; rest are replies already read behind it.
-func (p *pipeline) take(r wire.Reply, rest []wire.Reply) {
+// take takes the reply that current is owed; rest is what was already heard behind it.
+func (p *pipeline) take(r wire.Reply, rest hearing) {
 	x := p.current
 	x.waiting = time.Now()
+	if x.answered(r) && rest.surplus() {
+		p.breakOff(&protocolError{stage: x.stage, reason: "sent more replies than commands: " + r.String()}, false)
+		return
+	}
 	if !x.sane(r) {
 		x.note(r)
 		p.breakOff(&protocolError{stage: x.stage, reason: "said out of turn " + r.String()}, false)
@@ -230,6 +245,19 @@ func (p *pipeline) take(r wire.Reply, rest []wire.Reply) {
 		p.finish()
 	}
 }
+
+// answered says that r, if it is the reply it seems to be, leaves no other owed before we write again (RFC 2920 section 3.1
+// calls it a synchronisation point). An invitation to send the body has its own rules for what comes behind it.
+func (x *exchange) answered(r wire.Reply) bool {
+	if x.group {
+		return x.stage == stageData && r.Code/100 != 3
+	}
+	return x.stage < stageData
+}
+
+// surplus says that there is a reply which belongs to no command: those before it may stand in the wrong places too. A
+// goodbye may come at any time.
+func (h hearing) surplus() bool { return len(h.replies) > 0 && h.replies[0].Code != 421 }
 
 // sane says whether a reply of this code can answer what was asked. 503 to commands in order, 3xx where none is due, 2xx to
 // DATA: a server that lost count, whose later replies would be taken for what they are not.
@@ -328,7 +356,7 @@ func (p *pipeline) takeRcpt(r wire.Reply) {
 // takeData answers the server's invitation. Nobody may be delivered when every RCPT was refused, although RFC 2920 section 3.1
 // lets the server invite: "the client ... SHOULD send a single dot". But a lone dot to a server that did accept somebody would
 // send an empty message: where the replies contradict each other the session is closed instead.
-func (p *pipeline) takeData(r wire.Reply, rest []wire.Reply) {
+func (p *pipeline) takeData(r wire.Reply, rest hearing) {
 	x := p.current
 	switch {
 	case r.Code/100 != 3:
@@ -340,8 +368,8 @@ func (p *pipeline) takeData(r wire.Reply, rest []wire.Reply) {
 		p.breakOff(&protocolError{stage: stageData, reason: "accepted recipients without MAIL"}, false)
 	default:
 		x.stage = stageBody
-		if len(rest) > 0 {
-			p.early(rest[0])
+		if len(rest.replies) > 0 || rest.more || rest.err != nil {
+			p.heardEarly(rest)
 			return
 		}
 		p.events <- cleared{session: p.id, transaction: x.order.transaction}
@@ -356,8 +384,7 @@ func (p *pipeline) early(r wire.Reply) {
 	p.breakOff(&protocolError{stage: stageBody, reason: "replied before the end of data: " + r.String()}, false)
 }
 
-// writeBody writes the body and the end of data, with a look at what the peer says between chunks. The end of data leaves in
-// one write with what precedes it, never alone: some firewalls lose it otherwise.
+// writeBody writes the body and the end of data, with a look at what the peer says before each chunk.
 func (p *pipeline) writeBody(x *exchange) {
 	segments := x.order.body.Stuffed()
 	for {
@@ -374,11 +401,32 @@ func (p *pipeline) writeBody(x *exchange) {
 			p.writeEnd(x, part)
 			return
 		}
-		if _, err := p.writeAll(x, part); err != nil {
-			p.failed = brokenAt(stageBody, err)
+		if !p.writeChunk(x, part) {
 			return
 		}
 		segments = left
+	}
+}
+
+// writeChunk writes a part of the body that is not its last, with an ear for the peer all the while. It says whether the body
+// goes on.
+func (p *pipeline) writeChunk(x *exchange, part net.Buffers) bool {
+	p.conn.SetWriteDeadline(p.writeBy(x)) // before the look: what is heard behind that moves the deadline
+	p.inBody <- struct{}{}
+	if h, ok := p.overheard(); ok {
+		p.heardEarly(h)
+		return false
+	}
+	if _, err := part.WriteTo(p.conn); err != nil {
+		x.failed = brokenAt(stageBody, err)
+		return false
+	}
+	select {
+	case <-p.inBody:
+		return true
+	default: // the receiver has it, and what it heard is in the channel or about to be
+		p.heardEarly(<-p.heard)
+		return false
 	}
 }
 
@@ -398,18 +446,24 @@ func (p *pipeline) heardEarly(h hearing) {
 		p.early(h.replies[0])
 		return
 	}
-	p.breakOff(brokenAt(stageBody, h.err), false)
+	err := h.err
+	if err == nil {
+		err = &protocolError{stage: stageBody, reason: "began a reply before the end of data"}
+	}
+	p.breakOff(brokenAt(stageBody, err), errors.Is(err, net.ErrClosed))
 }
 
 // writeEnd writes the last part of the body and the end of data. From its first octet on the delivery is uncertain until the
 // final reply was read.
 func (p *pipeline) writeEnd(x *exchange, part net.Buffers) {
 	size := sizeOf(part)
-	n, err := p.writeAll(x, append(part, []byte(wire.EndOfData)))
+	p.conn.SetWriteDeadline(p.writeBy(x))
+	part = endWithDot(part)
+	n, err := part.WriteTo(p.conn)
 	x.report.dotted = n > size
 	x.stage, x.waiting = stageFinal, time.Now()
 	if err != nil {
-		p.failed = brokenAt(stageFinal, err)
+		x.failed = brokenAt(stageFinal, err)
 		if !x.report.dotted {
 			x.stage = stageBody
 		}
@@ -418,9 +472,17 @@ func (p *pipeline) writeEnd(x *exchange, part net.Buffers) {
 	p.writeNext()
 }
 
-func (p *pipeline) writeAll(x *exchange, b net.Buffers) (int64, error) {
-	p.conn.SetWriteDeadline(p.writeBy(x))
-	return b.WriteTo(p.conn)
+// endWithDot puts the end of data behind the last part of a body, in one piece with the line end before it. Some firewalls
+// do not find CRLF.CRLF when it comes in two segments (Postfix's PIX workaround); with TLS each write is a record of its own.
+func endWithDot(part net.Buffers) net.Buffers {
+	if len(part) == 0 {
+		return net.Buffers{[]byte(wire.EndOfData)}
+	}
+	last := part[len(part)-1]
+	cut := max(len(last)-tail, 0)
+	end := append(append(make([]byte, 0, tail+len(wire.EndOfData)), last[cut:]...), wire.EndOfData...)
+	part[len(part)-1] = last[:cut]
+	return append(part, end)
 }
 
 func sizeOf(b net.Buffers) (n int64) {
@@ -448,13 +510,14 @@ func cutChunk(segments [][]byte) (part net.Buffers, left [][]byte) {
 func (p *pipeline) finish() {
 	x := p.current
 	p.post(x)
-	p.reset = !x.report.dotted // whatever was refused before the end of data left the server inside the transaction
+	// Whatever was refused before the end of data left the server inside the transaction; some stay there also when they refuse
+	// the content. RFC 5321 section 4.1.1.4 has them clear it only if the end of data "is successful".
+	p.reset = !x.report.dotted || x.report.final.Code/100 != 2
 	p.current, p.next = p.next, nil
-	if x.report.last() {
+	switch {
+	case x.report.last(), x.failed != nil:
 		p.over(x)
-		return
-	}
-	if p.current != nil {
+	case p.current != nil:
 		p.reset = false
 		p.current.waiting = time.Now()
 	}
@@ -473,8 +536,8 @@ func (p *pipeline) post(x *exchange) {
 
 // over ends the session behind a transaction that was its last.
 func (p *pipeline) over(x *exchange) {
-	p.closing = &closing{stage: x.stage, err: x.report.err}
-	if x.report.err == nil {
+	p.closing = &closing{stage: x.stage, err: cmp.Or(x.report.err, x.failed)}
+	if p.closing.err == nil {
 		p.closing.reply = x.report.goodbye()
 	}
 }

@@ -1,7 +1,6 @@
 package feed
 
 import (
-	"bytes"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -28,6 +27,7 @@ type row struct {
 	budget  time.Duration
 	link    netsim.Link
 	config  func(*Config)
+	reused  bool // the first connection has carried a message for z@one.test before; its script begins with that
 }
 
 // A then is what becomes of a second message to the same exchanger, sent when the first one is settled.
@@ -40,7 +40,12 @@ const (
 	isDown        // the exchanger is not dialled for it
 )
 
-const shortContent = "Subject: news\r\n\r\nhello\r\n"
+// The contents of the messages.
+const (
+	shortContent = "Subject: news\r\n\r\nhello\r\n"
+	earlyContent = "Subject: early\r\n\r\n"
+	againContent = "Subject: again\r\n\r\n"
+)
 
 // script is a connection's script.
 func script(steps ...mxsim.Step) []mxsim.Script { return []mxsim.Script{steps} }
@@ -104,6 +109,9 @@ func (r row) play(t *testing.T, next bool) {
 		scripts = append(scripts[:len(scripts):len(scripts)], mxsim.Script{hello(), mxsim.Deliver(1), mxsim.Bye()})
 	}
 	first, second := w.play(best, scripts...), w.serve(backup, mxsim.Config{KeepContent: true})
+	if r.reused {
+		assert.Equal(t, []string{"delivered"}, w.send(earlyContent, "z@one.test").wait(), "an earlier message is delivered")
+	}
 	d := w.sendIn(orBudget(r.budget), orShort(r.content), "a@one.test", "b@one.test", "c@two.test")
 	want, moved := r.outcomes(next)
 	assert.Equal(t, want, d.wait(), "each recipient is told what became of it")
@@ -150,7 +158,7 @@ func (r row) playThen(t *testing.T, w *world, next bool) {
 		return
 	}
 	before := w.dials(best)
-	d := w.send("Subject: again\r\n\r\n", "d@one.test")
+	d := w.send(againContent, "d@one.test")
 	got := d.wait()
 	switch {
 	case r.then == isDown && !next:
@@ -171,14 +179,13 @@ func (r row) checkWire(t *testing.T, w *world, results []mxsim.Result) {
 		if after, ok := tap.afterFault(); ok {
 			assert.Contains(t, []string{"", "QUIT\r\n"}, after, "nothing is written on connection %d after the fault", i)
 		}
-		if r.content != "" {
-			assert.NotContains(t, tap.text(), "\r\n.\r\n", "connection %d sees no end of data", i)
+		if r.content != "" && i == 0 {
+			assert.NotContains(t, tap.text(), "\r\n.\r\n", "the end of data does not leave")
 		}
 	}
 	for _, result := range results {
 		for _, body := range result.Bodies {
-			whole := [][]byte{nil, []byte(shortContent), []byte("Subject: again\r\n\r\n")}
-			assert.True(t, bytes.Equal(whole[0], body) || bytes.Equal(whole[1], body) || bytes.Equal(whole[2], body), "bodies are whole: %q", body)
+			assert.Contains(t, []string{shortContent, earlyContent, againContent}, string(body), "bodies are whole")
 		}
 	}
 }

@@ -28,6 +28,7 @@ type speaker struct {
 	events chan<- event       // to the loop
 	orders chan *order        // from the loop; capacity 2: the engine never has more in a session's hands; closed by hangup
 	heard  chan hearing       // from the receiver to the sender; capacity 1: see hear
+	inBody chan struct{}      // holds a token while the sender writes a body: the receiver takes it to stop the write; capacity 1
 	giveUp context.CancelFunc // ends a dial
 
 	conn    net.Conn
@@ -41,6 +42,7 @@ type speaker struct {
 // A hearing is what the receiver heard since the sender last listened.
 type hearing struct {
 	replies []wire.Reply
+	more    bool  // behind the replies a further one has begun
 	err     error // after the replies; the receiver has ended
 }
 
@@ -48,7 +50,7 @@ type hearing struct {
 func (f *Feeder) startSpeaker(life context.Context, d dial) *speaker {
 	ctx, giveUp := context.WithCancel(life)
 	s := &speaker{id: d.session, config: &f.config, events: f.events, orders: make(chan *order, 2),
-		heard: make(chan hearing, 1), giveUp: giveUp, started: time.Now()}
+		heard: make(chan hearing, 1), inBody: make(chan struct{}, 1), giveUp: giveUp, started: time.Now()}
 	f.work.Go(func() {
 		defer giveUp()
 		c := s.run(ctx, d)
@@ -134,6 +136,9 @@ func (s *speaker) greet() closing {
 			return closing{}
 		}
 	}
+	if err == nil && r.Code == 220 {
+		err = &protocolError{stage: stageHello, reason: "greeted twice"} // the reply to EHLO would be taken for MAIL's
+	}
 	if err != nil || r.Code/100 != 2 {
 		return s.turnedAway(stageHello, r, err)
 	}
@@ -187,6 +192,7 @@ func (s *speaker) receive() {
 			}
 			r, h.err = s.reader.ReadReply()
 		}
+		h.more = s.reader.Buffered() > 0
 		if s.hear(h) != nil {
 			return
 		}
@@ -205,6 +211,13 @@ func (s *speaker) hear(h hearing) error {
 		h.err = &protocolError{stage: stageIdle, reason: "sent replies nobody asked for"}
 	}
 	s.heard <- h
+	select {
+	case <-s.inBody:
+		// RFC 5321 section 4.2.1 has no reply come here, yet servers that do not want the rest of a body say so, and often
+		// stop reading: the write that waits for them must not wait any longer.
+		s.conn.SetWriteDeadline(time.Now())
+	default:
+	}
 	return h.err
 }
 

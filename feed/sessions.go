@@ -33,6 +33,9 @@ type session struct {
 	since   time.Time // ready since
 }
 
+// gatherTime is how long the rest of a message waits for a session at work before it gets one of its own.
+const gatherTime = time.Second
+
 // pump gives a host's sessions what they can take, and opens more when that is not enough.
 func (e *engine) pump(now time.Time, h *host) {
 	h.limit.expire(now, e.config.RecipientsPerTransaction)
@@ -65,22 +68,47 @@ func (h *host) writable() *session {
 
 // wantsSession says that what waits is more than the sessions on their way will take, and that the host has earned one more.
 func (e *engine) wantsSession(now time.Time, h *host) bool {
-	if h.waiting == 0 || h.dialing >= e.transactionsWaiting(h) || h.hungry {
+	if h.waiting == 0 || h.hungry || len(h.sessions) >= h.limit.sessions() {
 		return false
 	}
-	return len(h.sessions) < h.limit.sessions()
+	return h.dialing < e.transactionsWaiting(now, h)
 }
 
-// transactionsWaiting is how many transactions would be cut from what waits.
-func (e *engine) transactionsWaiting(h *host) int {
-	n := 0
+// transactionsWaiting is how many transactions are worth a session of their own. The rest of a message that flies to this host
+// already is not, until it fills a transaction: a session that is at work is free sooner than a new one is open, and until then
+// more of the message gathers. But it waits so for gatherTime at most, lest a host that answers slowly holds it up.
+func (e *engine) transactionsWaiting(now time.Time, h *host) int {
+	n, patient := 0, false
 	for _, l := range h.lanes {
-		n += (l.waiting + h.limit.recipients - 1) / h.limit.recipients
+		full, rest := l.waiting/h.limit.recipients, l.waiting%h.limit.recipients > 0
+		n += full
+		switch {
+		case !rest:
+		case h.flies(l.message) && now.Before(h.cutAt.Add(gatherTime)):
+			patient = true
+		default:
+			n++
+		}
 		if n >= h.limit.cap {
 			return n
 		}
 	}
+	if patient {
+		e.timers.set(&h.patience, h.cutAt.Add(gatherTime))
+	}
 	return n
+}
+
+// flies says that a transaction of the message is in the hands of one of the host's sessions.
+func (h *host) flies(m *message) bool {
+	for _, s := range h.sessions {
+		for _, f := range s.flights {
+			if f.message == m {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // open orders a new session, if the process's budget has room or an idle session elsewhere can make some.
@@ -115,11 +143,15 @@ func (e *engine) evict() {
 		r := e.rest[0]
 		e.rest = e.rest[1:]
 		s := e.sessions[r.session]
-		if s != nil && s.state == sessionReady && s.since.Equal(r.since) {
+		if s == nil || s.state != sessionReady || !s.since.Equal(r.since) {
+			continue
+		}
+		if s.host.waiting == 0 {
 			e.counts.SessionsEvicted++
 			e.close(s)
 			return
 		}
+		// It came to rest a moment ago and has work already; its next rest is a new entry.
 	}
 }
 

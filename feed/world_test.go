@@ -428,3 +428,16 @@ func dripping(gap time.Duration, text string) mxsim.Step {
 		return nil
 	})
 }
+
+// slowly takes size octets, n a second.
+func slowly(size, n int) mxsim.Step {
+	return mxsim.Do(fmt.Sprintf("slowly(%d, %d)", size, n), func(c net.Conn) error {
+		for b := make([]byte, n); size > 0; size -= n {
+			time.Sleep(time.Second)
+			if _, err := io.ReadFull(c, b[:min(n, size)]); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
