@@ -1,6 +1,7 @@
 package feed
 
 import (
+	"net/netip"
 	"time"
 
 	"github.com/smtpfeed/smtpfeed/feed/wire"
@@ -32,6 +33,7 @@ type (
 		session sessionID
 		caps    wire.Caps
 		fixup   bool          // the greeting is a PIX firewall's: never pipeline behind a body
+		source  netip.Addr    // our end of the connection; zero when unknown
 		connect time.Duration // since the dial action
 	}
 

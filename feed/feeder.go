@@ -141,7 +141,9 @@ func (f *Feeder) carryOut(life, asking context.Context) {
 		case transmit:
 			f.speakers[a.session].tell(a.order)
 		case hangup:
-			f.speakers[a.session].hangup(a.abort)
+			if s := f.speakers[a.session]; s != nil { // else it ended by itself in the same batch of events
+				s.hangup(a.abort)
+			}
 		case settle:
 			a.envelope.Sink.Settle(a.settlements)
 		}

@@ -30,7 +30,7 @@ func (e *engine) transmit(now time.Time, s *session) {
 	h.cutAt = now
 	e.lastTransaction++
 	f := &flight{id: e.lastTransaction, message: rs[0].envelope.message, recipients: rs}
-	f.via = Via{MX: h.name, Addr: h.addrs[s.addr], Session: uint64(s.id), Transaction: uint64(f.id),
+	f.via = Via{MX: h.name, Addr: h.addrs[s.addr], Source: s.source, Session: uint64(s.id), Transaction: uint64(f.id),
 		Recipients: len(rs), Reused: s.done > 0 || len(s.flights) > 0}
 	if !f.via.Reused {
 		f.via.Connect = s.connect

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/smtpfeed/smtpfeed/resolver"
+	"github.com/smtpfeed/smtpfeed/test/mxsim"
+	"github.com/smtpfeed/smtpfeed/test/netsim"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -111,4 +113,39 @@ func (t tableResolver) Resolve(_ context.Context, domain string) (resolver.Route
 
 func (t tableResolver) Cached(string) (resolver.Route, bool, error) {
 	return resolver.Route{}, false, nil
+}
+
+// TestPeersLeaveAsTheyAreHungUp: hosts close their idle sessions in the very moment in which the idle timeout hangs them up, so that
+// the loop finds the end of a session behind the order to end it.
+func TestPeersLeaveAsTheyAreHungUp(t *testing.T) { synctest.Test(t, peersLeaveAsTheyAreHungUp) }
+
+func peersLeaveAsTheyAreHungUp(t *testing.T) {
+	const hosts = 100
+	n, table := netsim.New(), tableResolver{}
+	e := &Envelope{ID: "e", Body: bodyOf("x"), Deadline: time.Now().Add(time.Minute)}
+	for i := range hosts {
+		addr := netip.AddrFrom4([4]byte{192, 0, 2, byte(i)})
+		l, err := n.Listen(netip.AddrPortFrom(addr, 25))
+		require.NoError(t, err)
+		p := mxsim.Play(l, mxsim.Script{mxsim.Hello("mx.test", "PIPELINING"), mxsim.Deliver(1), mxsim.Stall(30 * time.Second), mxsim.Drop()})
+		defer p.Close()
+		domain := fmt.Sprintf("d%d.test", i)
+		table[domain] = resolver.Route{MX: []resolver.MX{{Name: "mx.test", Addrs: []netip.Addr{addr}}}}
+		e.Recipients = append(e.Recipients, mustAddress(t, "u@"+domain))
+		e.Routes = append(e.Routes, domain)
+	}
+	f := New(Config{Resolver: table, Dial: n.Dial, IdleTimeout: 30 * time.Second})
+	go f.Run(t.Context())
+	sink := newCountingSink(hosts)
+	e.Sink = sink
+	f.Send(e)
+	<-sink.done
+	assert.Equal(t, map[Class]int{Delivered: hosts}, sink.counts)
+	time.Sleep(40 * time.Second)
+	s, err := f.Snapshot(t.Context())
+	require.NoError(t, err)
+	assert.Zero(t, s.Sessions, "every session has ended, whoever was first")
+	assert.Zero(t, n.Open(), "no connection is left")
+	f.Drain()
+	synctest.Wait()
 }

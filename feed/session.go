@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"net/netip"
 	"os"
 	"strings"
 	"syscall"
@@ -93,11 +94,20 @@ func (s *speaker) run(ctx context.Context, d dial) closing {
 		defer close(received)
 		s.receive()
 	}()
-	s.events <- opened{session: s.id, caps: s.caps, fixup: s.fixup, connect: time.Since(s.started)}
+	s.events <- opened{session: s.id, caps: s.caps, fixup: s.fixup, source: sourceOf(s.conn), connect: time.Since(s.started)}
 	c := s.converse(ctx)
 	s.conn.Close()
 	<-received
 	return c
+}
+
+// sourceOf is our address of a connection.
+func sourceOf(c net.Conn) netip.Addr {
+	a, ok := c.LocalAddr().(*net.TCPAddr)
+	if !ok {
+		return netip.Addr{}
+	}
+	return a.AddrPort().Addr().Unmap()
 }
 
 func (s *speaker) dial(ctx context.Context, d dial) closing {

@@ -117,6 +117,7 @@ func TestSessionIsReusedThenClosed(t *testing.T) {
 		w := newWorld(t)
 		w.twoDomains(false)
 		p := w.play(best, mxsim.Script{hello(), mxsim.Deliver(1), mxsim.Deliver(2), mxsim.Bye()})
+		w.feeder.Hint("two.test") // or it would be resolved too late for the second transaction
 		w.send(earlyContent, "z@one.test").wait()
 		time.Sleep(29 * time.Second)
 		d := w.send(shortContent, "a@one.test", "c@two.test")

@@ -1,6 +1,7 @@
 package feed
 
 import (
+	"net/netip"
 	"slices"
 	"time"
 
@@ -25,6 +26,7 @@ type session struct {
 	state   sessionState
 	caps    wire.Caps
 	fixup   bool
+	source  netip.Addr
 	connect time.Duration // spent on opening; told with its first transaction
 	flights []*flight     // in its hands, in the order of the wire
 	done    int           // transactions finished
@@ -239,7 +241,7 @@ func (e *engine) sessionOpened(now time.Time, ev opened) {
 	}
 	h := s.host
 	h.dialing--
-	s.caps, s.fixup, s.connect = ev.caps, ev.fixup, ev.connect
+	s.caps, s.fixup, s.source, s.connect = ev.caps, ev.fixup, ev.source, ev.connect
 	e.counts.SessionsTotal++
 	h.rise()
 	h.bad[s.addr] = time.Time{}

@@ -194,6 +194,18 @@ func (c *tap) text() string {
 	return string(c.written)
 }
 
+// texts is what was written, a string for each write.
+func (c *tap) texts() (texts []string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	from := 0
+	for _, n := range c.writes {
+		texts = append(texts, string(c.written[from:from+n]))
+		from += n
+	}
+	return texts
+}
+
 // afterFault is what was written since the fault, ok when there was one.
 func (c *tap) afterFault() (text string, ok bool) {
 	c.mu.Lock()
