@@ -276,11 +276,11 @@ func parseResolved(t *testing.T, now time.Time, w []string) event {
 			n, err := strconv.Atoi(value)
 			require.NoError(t, err)
 			ev.err = &resolver.Error{Kind: resolver.Kind(n), Domain: w[0], Question: "MX " + w[0], Reason: "scripted"}
-		case "mx":
+		case "mx", "relay":
 			parts := strings.Split(value, "/")
 			pref, err := strconv.Atoi(parts[0])
 			require.NoError(t, err)
-			mx := resolver.MX{Preference: pref, Name: parts[1]}
+			mx := resolver.MX{Preference: pref, Name: parts[1], Configured: key == "relay"}
 			for _, a := range parts[2:] {
 				mx.Addrs = append(mx.Addrs, netip.MustParseAddr(a))
 			}

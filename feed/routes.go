@@ -211,7 +211,8 @@ func (e *engine) dialable(mx resolver.MX) (addrs []netip.AddrPort, dropped bool)
 		if a.Is4() && e.config.Family == OnlyIPv6 || a.Is6() && e.config.Family == OnlyIPv4 {
 			continue
 		}
-		if slices.ContainsFunc(e.config.Prohibited, func(p netip.Prefix) bool { return p.Contains(a) }) {
+		// DNS must not be able to point us at the operator's own network; the operator may.
+		if !mx.Configured && slices.ContainsFunc(e.config.Prohibited, func(p netip.Prefix) bool { return p.Contains(a) }) {
 			dropped = true
 			continue
 		}

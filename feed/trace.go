@@ -97,7 +97,11 @@ func resolvedText(ev resolved, now time.Time) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "resolved %s ttl=%s", ev.domain, ev.route.Expires.Sub(now))
 	for _, mx := range ev.route.MX {
-		fmt.Fprintf(&b, " mx=%d/%s", mx.Preference, mx.Name)
+		word := "mx"
+		if mx.Configured {
+			word = "relay"
+		}
+		fmt.Fprintf(&b, " %s=%d/%s", word, mx.Preference, mx.Name)
 		for _, a := range mx.Addrs {
 			b.WriteString("/" + a.String())
 		}

@@ -125,7 +125,7 @@ func (d *draft) exchanges(xs []exchange, from *facts) {
 
 // relay adds a configured host.
 func (d *draft) relay(h relay, preference int) {
-	mx := MX{Preference: preference, Name: h.name, Port: h.port}
+	mx := MX{Preference: preference, Name: h.name, Port: h.port, Configured: true}
 	if h.addr.IsValid() {
 		mx = d.direct(mx, h.addr)
 	} else {

@@ -438,6 +438,7 @@ func testConfiguredRoutes(t *testing.T) {
 	route := l.route("a.internal.example")
 	require.Len(t, route.MX, 2, "the configured host and the fallback host")
 	assert.Equal(t, uint16(2525), route.MX[0].Port, "the configured port")
+	assert.True(t, route.MX[0].Configured && route.MX[1].Configured, "both are the operator's choice")
 	assert.Equal(t, resolver.FallbackPreference, route.MX[1].Preference, "fallback behind")
 	assert.Equal(t, map[uint16]int{dns.TypeA: 1}, h.Queries(), "only the configured host's address should be asked")
 }
