@@ -24,6 +24,7 @@ type Config struct {
 	Family                   Family    // which addresses are dialled
 
 	ConnectTimeout time.Duration // 0 is 30 s
+	HedgeDelay     time.Duration // how long a connection may take before the next address or exchanger is tried beside it; negative is for ever; 0 is 500 ms
 	IdleTimeout    time.Duration // how long a session no unsettled route names stays open; 0 is 30 s
 	Timeouts       Timeouts
 	DownTime       time.Duration // how long an unreachable host is not tried again; 0 is 60 s
@@ -97,6 +98,7 @@ func (c Config) withDefaults() Config {
 	c.SessionsPerHost = cmp.Or(c.SessionsPerHost, 10)
 	c.RecipientsPerTransaction = cmp.Or(c.RecipientsPerTransaction, 100)
 	c.ConnectTimeout = cmp.Or(c.ConnectTimeout, 30*time.Second)
+	c.HedgeDelay = cmp.Or(c.HedgeDelay, 500*time.Millisecond)
 	c.IdleTimeout = cmp.Or(c.IdleTimeout, 30*time.Second)
 	c.DownTime = cmp.Or(c.DownTime, 60*time.Second)
 	c.Timeouts = c.Timeouts.withDefaults()

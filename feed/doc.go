@@ -40,11 +40,15 @@
 //	routes.go     domains: lookups under way, candidates, which host a recipient waits for
 //	hosts.go      exchangers by address set: lanes (the queue), cuts, falls, what is remembered
 //	sessions.go   connections: the host's and the process's budget, rest and idle timeout
+//	hedge.go      what is tried beside a dial that does not answer
 //	flights.go    transactions in the hands of sessions: orders out, reports in
 //	outcome.go    the table: what a report means for each recipient, and only here
 //	limit.go      what a host was seen to take: concurrency, recipients, domains, pipelining
 //	timer.go      deadlines
 //	trace.go      events and actions as text
+//
+// Around it stand feeder.go, the loop; session.go, pipeline.go, exchange.go and transfer.go, one SMTP connection; and predict.go,
+// which drives the engine with perfect hosts.
 //
 // # The life of a recipient
 //
@@ -102,6 +106,7 @@
 //	a lookup              startLookup; at most lookupsAtOnce; ended by the resolver or the loop's context
 //	a session's sender    startSpeaker; ended by hangup, the peer, a deadline or the loop's context
 //	a session's receiver  run; ended by the sender's Close, which waits for it
+//	a chunk's writer      writeChunk, for all but the last chunk of a large body; waited for there
 //	Predict's lookups     resolveAll; at most lookupsAtOnce; Predict waits for them
 //
 // Run returns when all of them have ended.
@@ -113,6 +118,7 @@
 //
 // # Bugs
 //
-// STARTTLS is not spoken yet: every session is plaintext. Addresses of one host are tried in sequence, IPv4 first: a black
-// hole costs one connect timeout before the next address is tried, once per DownTime.
+// STARTTLS is not spoken yet: every session is plaintext. A host that loses count of pipelined commands is not tried again
+// without pipelining in the same attempt: its recipients go elsewhere or are deferred. That a server knows only HELO is not
+// remembered.
 package feed

@@ -31,6 +31,7 @@ type engine struct {
 	shelfTimer timer
 
 	rest           []resting // sessions at rest, the oldest first
+	silent         []*host   // that do not answer dials, see hedge
 	hungry         []*host   // wait for the process's session budget, the first come first
 	exhausted      time.Time // until when this machine is believed to have no descriptors or ports left
 	exhaustedTimer timer
@@ -86,6 +87,8 @@ func (e *engine) step(now time.Time, ev event) {
 		}
 	case resolved:
 		e.settleRoute(now, ev)
+	case connected:
+		e.sessionConnected(ev)
 	case opened:
 		e.sessionOpened(now, ev)
 	case cleared:

@@ -28,6 +28,9 @@ type (
 		err    error
 	}
 
+	// connected: the connection stands, the greeting is waited for. From a session, at most once, before opened.
+	connected struct{ session sessionID }
+
 	// opened: greeting and EHLO are done. From a session, at most once, before its first finished.
 	opened struct {
 		session sessionID
@@ -67,6 +70,7 @@ func (hinted) isEvent()    {}
 func (sent) isEvent()      {}
 func (cancelled) isEvent() {}
 func (resolved) isEvent()  {}
+func (connected) isEvent() {}
 func (opened) isEvent()    {}
 func (cleared) isEvent()   {}
 func (finished) isEvent()  {}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"sync"
-	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -100,6 +99,7 @@ func testBudget(t *testing.T) {
 	d := w.sendIn(100*time.Second, text(300<<10), "a@flying.test", "b@writing.test", "c@dialed.test", "d@asked.test")
 	assert.Equal(t, []string{"uncertain 4.4.2", "deferred 4.4.7", "deferred 4.4.7", "deferred 4.4.7"}, d.wait(), "everybody is told in time")
 	assert.LessOrEqual(t, d.latest(), 100*time.Second, "before the host MTA gives up")
+	assert.Equal(t, "mx2.test", d.via(1), "the session itself says so, with the exchanger's name")
 	time.Sleep(time.Minute)
 	neverEnded(t, w)
 	s := w.snapshot()
@@ -116,6 +116,7 @@ func TestBudgetEndsBeforeTheBody(t *testing.T) {
 		w.play(best, mxsim.Script{opening(), mxsim.Stall(9500 * time.Millisecond), mxsim.Reply(ok, ok, ok, ok, "354 go"), fault, gone()})
 		d := w.sendIn(10*time.Second, shortContent, "a@one.test", "b@one.test", "c@two.test")
 		assert.Equal(t, repeated("deferred 4.4.7", 3), d.wait(), "all are told that time is over")
+		assert.Equal(t, "mx1.test", d.via(0), "with the exchanger's name")
 		time.Sleep(time.Minute)
 		assert.NotContains(t, w.tapsTo(best)[0].text(), "hello", "the body does not leave")
 		assert.Empty(t, other.Messages(), "nobody else gets it")
@@ -209,40 +210,4 @@ func TestRefusal(t *testing.T) {
 	assert.Nil(t, f.Refusal("later.test"), "a temporary failure is none")
 	assert.Nil(t, f.Refusal("fine.test"), "a known route is none")
 	assert.Nil(t, f.Refusal("unknown.test"), "an unknown domain is none")
-}
-
-// CON-05: an exchanger that resets the connections beyond its first is well; the work goes over the first.
-func TestConnectionsBeyondALimit(t *testing.T) {
-	for name, beyond := range map[string]mxsim.Script{
-		"CON-05 RST":          {mxsim.Reset()},
-		"CON-05 FIN":          {mxsim.Drop()},
-		"GRT-01 421":          {mxsim.Reply("421 4.7.0 too many connections"), mxsim.Drop()},
-		"CON-06 never greets": {gone()},
-	} {
-		t.Run(name, func(t *testing.T) { synctest.Test(t, func(t *testing.T) { testConnectionsBeyondALimit(t, beyond) }) })
-	}
-}
-
-func testConnectionsBeyondALimit(t *testing.T, beyond mxsim.Script) {
-	w := newWorld(t, func(c *Config) { c.SessionsPerHost, c.RecipientsPerTransaction = 4, 1 })
-	w.twoDomains(true)
-	other := w.serve(backup, mxsim.Config{})
-	p := mxsim.PlayLoop(w.listen(best), mxsim.Script{hello(), takeAll()}, beyond)
-	w.closers = append(w.closers, p.Close)
-	d := w.send(shortContent, append(addresses(30, "one.test"), "c@two.test")...)
-	assert.Equal(t, repeated("delivered", 31), d.wait(), "all are delivered")
-	assert.Less(t, d.latest(), 10*time.Second, "without waiting for the others")
-	assert.Empty(t, other.Messages(), "by this exchanger")
-	assert.Greater(t, w.dials(best), 1, "more connections were tried")
-	assert.LessOrEqual(t, w.dials(best), 4, "a few times only")
-	assert.Zero(t, w.snapshot().HostsDown, "the host is not down")
-}
-
-// takeAll takes messages of one recipient until the client leaves.
-func takeAll() mxsim.Step {
-	return mxsim.Do("takeAll", func(c net.Conn) error {
-		s := mxsim.Script{mxsim.Deliver(1)}
-		_ = s
-		return serveBehindHello(c)
-	})
 }

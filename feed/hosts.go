@@ -33,6 +33,7 @@ type host struct {
 	downOutcome *Outcome    // why; set whenever downUntil is
 	downCount   int         // falls in a row
 	bad         []time.Time // per address: until when it is not dialled
+	silent      bool        // in engine.silent: no address answers a dial under way
 
 	cutAt    time.Time // of the last transaction
 	patience timer     // ends the gathering of what waits for a session at work
@@ -158,26 +159,14 @@ func (h *host) cut(oneDomain bool) []*recipient {
 	return cut
 }
 
-// fall marks the host unreachable and sends all that waits to the next host of each route, where it meets what already waits
-// there: the re-judged piggyback. Sessions that are open are left to end by themselves.
+// fall marks the host unreachable and sends all that waits to the next host of each route. Sessions that are open are left to end by themselves.
 func (e *engine) fall(now time.Time, h *host, o *Outcome) {
 	h.downCount++
 	h.downUntil = now.Add(downTime(e.config.DownTime, h.downCount))
 	h.downOutcome = o
 	h.limit.reset()
-	lanes := h.lanes
-	h.lanes, h.laneOf, h.waiting = nil, make(map[*message]*lane), 0
-	for _, l := range lanes {
-		for !l.list.empty() {
-			r := l.list.pop()
-			if !r.wanted() {
-				r.place = placeDone
-				continue
-			}
-			e.counts.Regrouped++
-			e.place(now, r, nil)
-		}
-	}
+	e.answered(h)
+	e.regroup(now, h)
 }
 
 // downTime grows with every fall in a row, up to sixteen times the first: a host that stays dead is asked less and less.

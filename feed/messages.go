@@ -215,7 +215,11 @@ func (e *engine) release(m *message) {
 // expire is the end of an envelope's budget: what is not settled is deferred now. What flies goes on flying, but its order
 // forbids the end of data from now on.
 func (e *engine) expire(now time.Time, env *envelope) {
-	e.giveUp(now, env, outcomeBudget, func(*recipient) bool { return true })
+	o := outcomeBudget
+	if now.Before(e.exhausted.Add(time.Second)) {
+		o = outcomeExhausted
+	}
+	e.giveUp(now, env, o, func(*recipient) bool { return true })
 }
 
 // leaveWaiting settles an envelope's recipients that are in no transaction; the others are told when theirs ends.

@@ -3,6 +3,7 @@ package feed
 import (
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"slices"
 	"strings"
@@ -62,6 +63,7 @@ type Via struct {
 // Outcomes that are the same for everybody.
 var (
 	outcomeBudget    = &Outcome{Class: Deferred, Status: wire.Enhanced{Class: 4, Subject: 4, Detail: 7}, Err: errors.New("delivery time expired, try again later")}
+	outcomeExhausted = &Outcome{Class: Deferred, Status: wire.Enhanced{Class: 4, Subject: 3, Detail: 2}, Err: errors.New("out of local descriptors or ports, try again later")}
 	outcomeDraining  = &Outcome{Class: Deferred, Status: wire.Enhanced{Class: 4, Subject: 3, Detail: 2}, Err: errors.New("shutting down, try again later")}
 	outcomeCancelled = &Outcome{Class: Deferred, Status: wire.Enhanced{Class: 4, Subject: 3, Detail: 0}, Err: errors.New("host MTA left before delivery")}
 )
@@ -297,9 +299,14 @@ func (t *trial) lost() *Outcome {
 	return &Outcome{Class: Deferred, Status: statusOfError(t.rep.err), Err: t.rep.err, Via: &t.via}
 }
 
-// cut is the verdict on a dialogue that we ourselves broke off before the end of data, for want of time.
+// cut is the verdict on a dialogue that we ourselves broke off before the end of data: for want of time, or because this process
+// stops at once.
 func (t *trial) cut() verdict {
-	return verdict{outcome: &Outcome{Class: Deferred, Status: outcomeBudget.Status, Err: t.rep.err, Via: &t.via}}
+	status := outcomeBudget.Status
+	if errors.Is(t.rep.err, net.ErrClosed) {
+		status = outcomeDraining.Status
+	}
+	return verdict{outcome: &Outcome{Class: Deferred, Status: status, Err: t.rep.err, Via: &t.via}}
 }
 
 // good says that the transaction went as it should: its end of data was answered, whatever the answer.

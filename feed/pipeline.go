@@ -4,37 +4,14 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"net"
 	"os"
 	"time"
 
 	"github.com/smtpfeed/smtpfeed/feed/wire"
 )
 
-const (
-	// chunk is how many octets of a body are written between two looks at what the peer says meanwhile. Each has the body
-	// timeout for itself, which at 180 s is the least rate we bear with: 500 octets a second.
-	chunk = 88 << 10
-	// tail is how many octets of a body's last chunk are copied to leave in one write with the end of data.
-	tail = 1 << 10
-)
-
 // errSessionOver is why a transaction was not begun: the one before it was the session's last.
 var errSessionOver = errors.New("session ended before the transaction began")
-
-// An exchange is one transaction on the wire. Its stage is that of the reply owed next.
-type exchange struct {
-	order   *order
-	report  *report
-	stage   stage
-	begun   time.Time
-	waiting time.Time // since when the reply of this stage is owed
-	group   bool      // all commands were written at once (RFC 2920); else one by one
-	written int       // RCPTs written, when one by one
-	refused int       // RCPTs refused
-	failed  error     // a write failed: only last words are listened for
-	over    bool
-}
 
 // A pipeline is the sender's state between the opening of a session and its end: replies come in the order of the commands,
 // so all there is to know is the exchange whose replies come, and the one written behind it.
@@ -140,27 +117,6 @@ func (p *pipeline) begin(x *exchange) {
 	p.write(b, x)
 }
 
-// commands is the whole group: MAIL, all RCPT, DATA.
-func (x *exchange) commands(caps wire.Caps) []byte {
-	b := make([]byte, 0, 128+64*len(x.order.to))
-	b = x.appendMail(b, caps)
-	for _, to := range x.order.to {
-		b = wire.AppendRCPT(b, to)
-	}
-	return append(b, wire.DATA...)
-}
-
-func (x *exchange) appendMail(b []byte, caps wire.Caps) []byte {
-	m := wire.MailParams{
-		EightBitMIME: caps.EightBitMIME && (x.order.params.EightBitMIME || x.order.body.Has8Bit()),
-		SMTPUTF8:     caps.SMTPUTF8 && x.order.params.SMTPUTF8,
-	}
-	if caps.HasSize {
-		m.Size = x.order.body.Size()
-	}
-	return wire.AppendMAIL(b, x.order.from, m)
-}
-
 // write writes octets on behalf of x. A failure does not end the session yet: what the peer has to say about it may be on its way.
 func (p *pipeline) write(b []byte, x *exchange) {
 	p.conn.SetWriteDeadline(p.writeBy(x))
@@ -246,61 +202,6 @@ func (p *pipeline) take(r wire.Reply, rest hearing) {
 	}
 }
 
-// answered says that r, if it is the reply it seems to be, leaves no other owed before we write again (RFC 2920 section 3.1
-// calls it a synchronisation point). An invitation to send the body has its own rules for what comes behind it.
-func (x *exchange) answered(r wire.Reply) bool {
-	if x.group {
-		return x.stage == stageData && r.Code/100 != 3
-	}
-	return x.stage < stageData
-}
-
-// surplus says that there is a reply which belongs to no command: those before it may stand in the wrong places too. A
-// goodbye may come at any time.
-func (h hearing) surplus() bool { return len(h.replies) > 0 && h.replies[0].Code != 421 }
-
-// sane says whether a reply of this code can answer what was asked. 503 to commands in order, 3xx where none is due, 2xx to
-// DATA: a server that lost count, whose later replies would be taken for what they are not.
-func (x *exchange) sane(r wire.Reply) bool {
-	switch x.stage {
-	case stageReset:
-		return true
-	case stageMail:
-		return r.Code/100 != 3 && r.Code != 503
-	case stageRcpt:
-		return r.Code/100 != 3 && (r.Code != 503 || x.report.mail.Code/100 != 2)
-	case stageData:
-		return r.Code/100 != 2 && (r.Code != 503 || x.accepted() == 0)
-	default:
-		return r.Code/100 != 3
-	}
-}
-
-// note writes a reply into the report.
-func (x *exchange) note(r wire.Reply) {
-	switch x.stage {
-	case stageMail:
-		x.report.mail = r
-	case stageRcpt:
-		x.report.rcpts = append(x.report.rcpts, r)
-		if r.Code/100 != 2 {
-			x.refused++
-		}
-	case stageData:
-		x.report.data = r
-	case stageBody, stageFinal:
-		x.report.final = r
-	}
-}
-
-// accepted is how many recipients the server took so far; none counts when it did not take MAIL.
-func (x *exchange) accepted() int {
-	if x.report.mail.Code/100 != 2 {
-		return 0
-	}
-	return len(x.report.rcpts) - x.refused
-}
-
 // takeReset goes on to MAIL, or gives the session up: RSET has no reason to fail, and none of it is the recipients' fault.
 func (p *pipeline) takeReset(r wire.Reply) {
 	x := p.current
@@ -375,135 +276,6 @@ func (p *pipeline) takeData(r wire.Reply, rest hearing) {
 		p.events <- cleared{session: p.id, transaction: x.order.transaction}
 		p.writeBody(x)
 	}
-}
-
-// early takes a reply that came before the end of data: the server does not want the rest. Without the end of data it has no
-// message, whatever it says; the connection cannot be used again.
-func (p *pipeline) early(r wire.Reply) {
-	p.current.note(r)
-	p.breakOff(&protocolError{stage: stageBody, reason: "replied before the end of data: " + r.String()}, false)
-}
-
-// writeBody writes the body and the end of data, with a look at what the peer says before each chunk.
-func (p *pipeline) writeBody(x *exchange) {
-	segments := x.order.body.Stuffed()
-	for {
-		part, left := cutChunk(segments)
-		if h, ok := p.overheard(); ok {
-			p.heardEarly(h)
-			return
-		}
-		if !time.Now().Before(x.order.deadline) {
-			p.breakOff(brokenAt(stageBody, os.ErrDeadlineExceeded), true)
-			return
-		}
-		if len(left) == 0 {
-			p.writeEnd(x, part)
-			return
-		}
-		if !p.writeChunk(x, part) {
-			return
-		}
-		segments = left
-	}
-}
-
-// writeChunk writes a part of the body that is not its last, with an ear for the peer all the while. It says whether the body
-// goes on.
-func (p *pipeline) writeChunk(x *exchange, part net.Buffers) bool {
-	p.conn.SetWriteDeadline(p.writeBy(x)) // before the look: what is heard behind that moves the deadline
-	p.inBody <- struct{}{}
-	if h, ok := p.overheard(); ok {
-		p.heardEarly(h)
-		return false
-	}
-	if _, err := part.WriteTo(p.conn); err != nil {
-		x.failed = brokenAt(stageBody, err)
-		return false
-	}
-	select {
-	case <-p.inBody:
-		return true
-	default: // the receiver has it, and what it heard is in the channel or about to be
-		p.heardEarly(<-p.heard)
-		return false
-	}
-}
-
-// overheard is what the peer said while the body was on its way.
-func (p *pipeline) overheard() (hearing, bool) {
-	select {
-	case h := <-p.heard:
-		return h, true
-	default:
-		return hearing{}, false
-	}
-}
-
-// heardEarly takes what came before the end of data.
-func (p *pipeline) heardEarly(h hearing) {
-	if len(h.replies) > 0 {
-		p.early(h.replies[0])
-		return
-	}
-	err := h.err
-	if err == nil {
-		err = &protocolError{stage: stageBody, reason: "began a reply before the end of data"}
-	}
-	p.breakOff(brokenAt(stageBody, err), errors.Is(err, net.ErrClosed))
-}
-
-// writeEnd writes the last part of the body and the end of data. From its first octet on the delivery is uncertain until the
-// final reply was read.
-func (p *pipeline) writeEnd(x *exchange, part net.Buffers) {
-	size := sizeOf(part)
-	p.conn.SetWriteDeadline(p.writeBy(x))
-	part = endWithDot(part)
-	n, err := part.WriteTo(p.conn)
-	x.report.dotted = n > size
-	x.stage, x.waiting = stageFinal, time.Now()
-	if err != nil {
-		x.failed = brokenAt(stageFinal, err)
-		if !x.report.dotted {
-			x.stage = stageBody
-		}
-		return
-	}
-	p.writeNext()
-}
-
-// endWithDot puts the end of data behind the last part of a body, in one piece with the line end before it. Some firewalls
-// do not find CRLF.CRLF when it comes in two segments (Postfix's PIX workaround); with TLS each write is a record of its own.
-func endWithDot(part net.Buffers) net.Buffers {
-	if len(part) == 0 {
-		return net.Buffers{[]byte(wire.EndOfData)}
-	}
-	last := part[len(part)-1]
-	cut := max(len(last)-tail, 0)
-	end := append(append(make([]byte, 0, tail+len(wire.EndOfData)), last[cut:]...), wire.EndOfData...)
-	part[len(part)-1] = last[:cut]
-	return append(part, end)
-}
-
-func sizeOf(b net.Buffers) (n int64) {
-	for _, s := range b {
-		n += int64(len(s))
-	}
-	return n
-}
-
-// cutChunk takes about a chunk off the front of a body, without copying and without writing to the body's own slice.
-func cutChunk(segments [][]byte) (part net.Buffers, left [][]byte) {
-	room := chunk
-	for i, s := range segments {
-		if len(s) > room {
-			left = append([][]byte{s[room:]}, segments[i+1:]...)
-			return append(part, s[:room]), left
-		}
-		part = append(part, s)
-		room -= len(s)
-	}
-	return part, nil
 }
 
 // finish reports the current transaction and goes on with the next one, if the session can carry one.

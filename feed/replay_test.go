@@ -158,6 +158,10 @@ func parseConfig(t *testing.T, line string) Config {
 			c.Sessions = n
 		case "per_host":
 			c.SessionsPerHost = n
+		case "hedge":
+			d, err := time.ParseDuration(value)
+			require.NoError(t, err)
+			c.HedgeDelay = d
 		case "recipients":
 			c.RecipientsPerTransaction = n
 		case "piggyback":
@@ -183,6 +187,8 @@ func parseEvent(t *testing.T, now time.Time, line string) event {
 		return cancelled{envelope: w[1]}
 	case "resolved":
 		return parseResolved(t, now, w[1:])
+	case "connected":
+		return connected{session: sessionID(number(w[1]))}
 	case "opened":
 		return parseOpened(w[1:])
 	case "cleared":

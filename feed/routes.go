@@ -282,14 +282,21 @@ func (e *engine) reroute(now time.Time, r *recipient) bool {
 }
 
 // choose is the candidate to take: of the lowest preference that has a live untried host, the one with the least to do.
-// It is -1 when there is none.
+// A host that is silent is taken only when all are. It is -1 when there is none.
 func (rt *route) choose(now time.Time, tried uint16) int {
+	if i := rt.best(func(i int, h *host) bool { return tried&(1<<i) == 0 && !h.down(now) && !h.silent }); i >= 0 {
+		return i
+	}
+	return rt.best(func(i int, h *host) bool { return tried&(1<<i) == 0 && !h.down(now) })
+}
+
+func (rt *route) best(fit func(i int, h *host) bool) int {
 	best := -1
 	for i, c := range rt.candidates {
 		if best >= 0 && c.preference > rt.candidates[best].preference {
 			break
 		}
-		if tried&(1<<i) != 0 || c.host.down(now) {
+		if !fit(i, c.host) {
 			continue
 		}
 		if best < 0 || c.host.load() < rt.candidates[best].host.load() {

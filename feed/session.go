@@ -29,7 +29,6 @@ type speaker struct {
 	events chan<- event       // to the loop
 	orders chan *order        // from the loop; capacity 2: the engine never has more in a session's hands; closed by hangup
 	heard  chan hearing       // from the receiver to the sender; capacity 1: see hear
-	inBody chan struct{}      // holds a token while the sender writes a body: the receiver takes it to stop the write; capacity 1
 	giveUp context.CancelFunc // ends a dial
 
 	conn    net.Conn
@@ -51,7 +50,7 @@ type hearing struct {
 func (f *Feeder) startSpeaker(life context.Context, d dial) *speaker {
 	ctx, giveUp := context.WithCancel(life)
 	s := &speaker{id: d.session, config: &f.config, events: f.events, orders: make(chan *order, 2),
-		heard: make(chan hearing, 1), inBody: make(chan struct{}, 1), giveUp: giveUp, started: time.Now()}
+		heard: make(chan hearing, 1), giveUp: giveUp, started: time.Now()}
 	f.work.Go(func() {
 		defer giveUp()
 		c := s.run(ctx, d)
@@ -118,6 +117,7 @@ func (s *speaker) dial(ctx context.Context, d dial) closing {
 		return closing{stage: stageConnect, err: brokenAt(stageConnect, err), local: isLocal(err)}
 	}
 	s.conn, s.reader = conn, wire.NewReader(conn)
+	s.events <- connected{session: s.id}
 	return closing{}
 }
 
@@ -221,13 +221,6 @@ func (s *speaker) hear(h hearing) error {
 		h.err = &protocolError{stage: stageIdle, reason: "sent replies nobody asked for"}
 	}
 	s.heard <- h
-	select {
-	case <-s.inBody:
-		// RFC 5321 section 4.2.1 has no reply come here, yet servers that do not want the rest of a body say so, and often
-		// stop reading: the write that waits for them must not wait any longer.
-		s.conn.SetWriteDeadline(time.Now())
-	default:
-	}
 	return h.err
 }
 

@@ -92,7 +92,7 @@ func TestEndSeenTogetherWithTheInvitation(t *testing.T) {
 	events := make(chan event, 10)
 	o := &order{transaction: 1, body: bodyOf("hello"), to: []wire.Address{mustAddress(t, "a@one.test")}, deadline: time.Now().Add(time.Hour)}
 	x := &exchange{order: o, report: &report{transaction: 1, mail: wire.Reply{Code: 250}, rcpts: []wire.Reply{{Code: 250}}}, stage: stageData, group: true}
-	s := &speaker{events: events, conn: writeOnly{Writer: &wrote}, config: &Config{Timeouts: DefaultTimeouts}, inBody: make(chan struct{}, 1)}
+	s := &speaker{events: events, conn: writeOnly{Writer: &wrote}, config: &Config{Timeouts: DefaultTimeouts}}
 	p := &pipeline{speaker: s, current: x}
 	p.listen(t.Context(), hearing{replies: []wire.Reply{{Code: 354}}, err: io.EOF})
 	assert.Empty(t, wrote.String(), "no octet of the body is written")
@@ -150,6 +150,15 @@ func TestEndOfDataFaults(t *testing.T) {
 			scripts: script(dotted(), mxsim.Reply("451 4.3.0 later"), resetThenDeliver(), mxsim.Bye())},
 		{name: "EOM 554: everybody, finally", want: []string{"failed 5.6.0"}, then: onSame,
 			scripts: script(dotted(), mxsim.Reply("554 5.6.0 spam"), resetThenDeliver(), mxsim.Bye())},
+		{name: "EOM half the end of data left: a refusal counts, the session goes no further", want: []string{"deferred 4.3.1"}, then: onFresh,
+			link:    netsim.Link{Latency: 10 * time.Millisecond, Window: len(shortContent) + len(".\r")},
+			scripts: script(invited(), mxsim.Stall(181*time.Second), fault, mxsim.Reply("451 4.3.1 no room"), gone())},
+		{name: "EOM half the end of data left: without a word it is in doubt", want: []string{"uncertain 4.4.2"}, then: onFresh, within: 185 * time.Second,
+			link:    netsim.Link{Latency: 10 * time.Millisecond, Window: len(shortContent) + len(".\r")},
+			scripts: script(invited(), mxsim.StopReading())},
+		{name: "EOM the end of data did not leave: nothing is in doubt", want: []string{"deferred 4.4.2"}, then: onFresh, within: 185 * time.Second,
+			link:    netsim.Link{Latency: 10 * time.Millisecond, Window: len(shortContent)},
+			scripts: script(invited(), mxsim.StopReading())},
 		{name: "EOM-14 250 for the group: only the accepted are delivered", want: []string{"deferred 4.2.0", "failed 5.1.1", "delivered"}, then: onSame,
 			scripts: script(opening(), mxsim.Reply(ok, "450 4.2.0 later", "550 5.1.1 no", ok, "354 go"), mxsim.ReadBody(), mxsim.Reply(ok),
 				mxsim.Deliver(1), mxsim.Bye())},

@@ -67,18 +67,19 @@ func TestResetFaults(t *testing.T) {
 	})
 }
 
-// What an exchanger says or does while nothing is owed ends the session, and touches no mail.
+// What an exchanger says or does while nothing is owed ends the session, and touches no mail: neither the one before nor the
+// one that may cross with it.
 func TestIdleFaults(t *testing.T) {
 	idle := func(name string, steps ...mxsim.Step) row {
 		steps = append([]mxsim.Step{dotted(), mxsim.Reply(ok)}, steps...)
 		return row{name: name, want: []string{"delivered"}, then: onFresh, scripts: script(steps...)}
 	}
 	playRows(t, []row{
-		idle("REU-09 421 behind the final reply", fault, mxsim.Reply("421 4.4.2 idle too long"), mxsim.Drop()),
-		idle("REU-09 a reply nobody asked for", fault, mxsim.Reply("250 and another thing"), gone()),
-		idle("REU-09 garbage", fault, mxsim.Reply("hello world"), gone()),
-		idle("REU-09 FIN", fault, mxsim.Drop()),
-		idle("REU-09 RST", fault, mxsim.Reset()),
+		idle("REU-09 421 behind the final reply", mxsim.Reply("421 4.4.2 idle too long"), mxsim.Drop()),
+		idle("REU-09 a reply nobody asked for", mxsim.Reply("250 and another thing"), gone()),
+		idle("REU-09 garbage", mxsim.Reply("hello world"), gone()),
+		idle("REU-09 FIN", mxsim.Drop()),
+		idle("REU-09 RST", mxsim.Reset()),
 	})
 }
 
@@ -234,6 +235,22 @@ func TestPipelinedTransactionFaults(t *testing.T) {
 			link: netsim.Link{Latency: 10 * time.Millisecond, Window: 32}, within: 420 * time.Second,
 			scripts: []mxsim.Script{{hello(), mxsim.Deliver(1), mxsim.ExpectAll("MAIL", "RCPT TO:<b@", "DATA"), mxsim.Reply(ok, ok, "354 go"),
 				mxsim.ReadBody(), mxsim.Stall(400 * time.Second), mxsim.Reply(ok), gone()}, last}},
+	})
+}
+
+// A message whose commands ride behind another one's body, and cannot be written, does not keep that one's session from
+// telling in time that it is in doubt.
+func TestRidingDelaysNoAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.twoDomains(false)
+		w.net.Host(at(best).Addr(), netsim.Link{Latency: 10 * time.Millisecond, Window: 32})
+		w.play(best, mxsim.Script{warm(), mxsim.ExpectAll("MAIL", "RCPT TO:<a@", "DATA"), mxsim.Reply(ok, ok, "354 go"), mxsim.ReadBody(), mxsim.StopReading()},
+			mxsim.Script{hello(), mxsim.Deliver(1), mxsim.Bye()})
+		w.send(earlyContent, "z@one.test").wait()
+		short, long := w.sendIn(20*time.Second, shortContent, "a@one.test"), w.send(againContent, "b@one.test")
+		assert.Equal(t, []string{"uncertain 4.4.2"}, short.wait(), "the message whose end of data left is in doubt")
+		assert.Equal(t, []string{"delivered"}, long.wait(), "the other one is delivered over a fresh session")
 	})
 }
 

@@ -82,7 +82,9 @@ func TestWritesOnTheWire(t *testing.T) {
 		writes := w.tapsTo(best)[0].texts()
 		assert.Equal(t, "EHLO localhost\r\n", writes[0], "EHLO is alone")
 		assert.Equal(t, 5, strings.Count(writes[1], "\r\n"), "MAIL, three RCPT and DATA are one group")
-		end := slices.IndexFunc(writes, func(s string) bool { return strings.HasSuffix(s, ".\r\n") && strings.HasSuffix(writes[len(writes)-2], s) })
+		end := slices.IndexFunc(writes, func(s string) bool {
+			return strings.HasSuffix(s, ".\r\n") && strings.HasSuffix(writes[len(writes)-2], s)
+		})
 		assert.Equal(t, len(writes)-2, end, "the end of data is the last write before QUIT")
 		assert.True(t, strings.HasSuffix(writes[end], "\r\n.\r\n"), "GRT-11: CRLF.CRLF is not torn")
 	})

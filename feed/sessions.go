@@ -32,6 +32,9 @@ type session struct {
 	done    int           // transactions finished
 	clean   bool          // so far every transaction went as RFC 5321 has it
 	idle    timer
+	beside  bool      // another session was open when this one was dialled
+	hedge   timer     // until connected
+	mute    bool      // the dial was not answered for the hedge delay
 	since   time.Time // ready since
 }
 
@@ -127,15 +130,24 @@ func (e *engine) open(now time.Time, h *host) bool {
 		e.hungry = append(e.hungry, h)
 		return false
 	}
+	e.dial(now, h, addr)
+	return true
+}
+
+// dial orders a session with one address of a host.
+func (e *engine) dial(now time.Time, h *host, addr int) {
 	e.lastSession++
-	s := &session{id: e.lastSession, host: h, addr: addr, clean: true}
+	s := &session{id: e.lastSession, host: h, addr: addr, clean: true, beside: len(h.sessions) > h.dialing}
 	s.idle.due = func(now time.Time) { e.close(s) }
+	s.hedge.due = func(now time.Time) { e.hedge(now, s) }
+	if e.config.HedgeDelay > 0 {
+		e.timers.set(&s.hedge, now.Add(e.config.HedgeDelay))
+	}
 	e.sessions[s.id] = s
 	h.sessions = append(h.sessions, s)
 	h.dialing++
 	e.counts.Dials++
 	e.act(dial{session: s.id, to: h.addrs[addr], timeout: e.config.ConnectTimeout})
-	return true
 }
 
 // evict closes the session that has been idle longest to make room for one with work: the oldest first, as SMTPfeed did.
@@ -175,6 +187,7 @@ func (e *engine) leave(s *session) {
 	h.clear = slices.DeleteFunc(h.clear, same)
 	s.state = sessionClosing
 	e.timers.stop(&s.idle)
+	e.timers.stop(&s.hedge)
 }
 
 // feedHungry lets the hosts that waited for the process's budget try again, in their order.
@@ -243,11 +256,15 @@ func (e *engine) sessionOpened(now time.Time, ev opened) {
 	h.dialing--
 	s.caps, s.fixup, s.source, s.connect = ev.caps, ev.fixup, ev.source, ev.connect
 	e.counts.SessionsTotal++
+	wasSilent := h.silent
+	e.answered(h)
+	e.timers.stop(&s.hedge)
 	h.rise()
 	h.bad[s.addr] = time.Time{}
 	h.limit.opened()
 	h.limit.offered(now, ev.caps)
 	e.restSession(now, s)
+	e.won(now, s, wasSilent)
 }
 
 // sessionCleared takes the news that a body is on its way: RFC 2920 section 3.1 lets the next transaction's commands follow
@@ -280,6 +297,9 @@ func (e *engine) sessionEnded(now time.Time, ev ended) {
 	if dialed {
 		h.dialing--
 		e.dialFailed(now, s, ev.closing)
+		if h.dialing == 0 {
+			e.answered(h)
+		}
 	}
 	e.wake(h)
 	e.feedHungry(now)
@@ -296,8 +316,9 @@ func (e *engine) dialFailed(now time.Time, s *session, c closing) {
 		e.exhausted = now.Add(exhaustedFor)
 		e.timers.set(&e.exhaustedTimer, e.exhausted)
 		return
-	case len(h.sessions) > h.dialing:
-		// Other sessions live: the host is well and takes no more of us.
+	case len(h.sessions) > h.dialing, s.beside:
+		// Other sessions live, or did when this one was begun: the host is well and takes no more of us. If it has died
+		// meanwhile, the next dial tells.
 		h.limit.crowded(now, len(h.sessions))
 		return
 	}

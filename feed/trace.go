@@ -56,6 +56,8 @@ func eventText(ev event, now time.Time) string {
 		return "cancelled " + ev.envelope
 	case resolved:
 		return resolvedText(ev, now)
+	case connected:
+		return fmt.Sprintf("connected s%d", ev.session)
 	case opened:
 		return fmt.Sprintf("opened s%d%s", ev.session, capsText(ev))
 	case cleared:

@@ -1,10 +1,8 @@
 package feed
 
 import (
-	"bytes"
 	"context"
 	"fmt"
-	"io"
 	"net"
 	"net/netip"
 	"strings"
@@ -12,8 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/smtpfeed/smtpfeed/feed/wire"
-	"github.com/smtpfeed/smtpfeed/resolver"
 	"github.com/smtpfeed/smtpfeed/test/mxsim"
 	"github.com/smtpfeed/smtpfeed/test/netsim"
 	"github.com/stretchr/testify/assert"
@@ -167,226 +163,6 @@ func (w *world) tapsTo(addr string) []*tap {
 	return found
 }
 
-// A tap records what the Feeder writes on one connection, and from where on a fault was on its way to it.
-type tap struct {
-	net.Conn
-	to netip.AddrPort
-
-	mu      sync.Mutex
-	written []byte
-	writes  []int // their lengths
-	fault   int   // octets written when the peer began to misbehave; -1 when it did not
-}
-
-func (c *tap) Write(b []byte) (int, error) {
-	n, err := c.Conn.Write(b)
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.written = append(c.written, b[:n]...)
-	c.writes = append(c.writes, n)
-	return n, err
-}
-
-// text is all that was written.
-func (c *tap) text() string {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return string(c.written)
-}
-
-// texts is what was written, a string for each write.
-func (c *tap) texts() (texts []string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	from := 0
-	for _, n := range c.writes {
-		texts = append(texts, string(c.written[from:from+n]))
-		from += n
-	}
-	return texts
-}
-
-// afterFault is what was written since the fault, ok when there was one.
-func (c *tap) afterFault() (text string, ok bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.fault < 0 {
-		return "", false
-	}
-	return string(c.written[c.fault:]), true
-}
-
-// fault marks in a script where the peer begins to misbehave: what the Feeder writes from then on is judged.
-var fault = mxsim.Do("fault", func(c net.Conn) error {
-	s := c.(*served)
-	s.world.mu.Lock()
-	defer s.world.mu.Unlock()
-	for _, tap := range s.world.taps {
-		if tap.LocalAddr().String() == s.RemoteAddr().String() {
-			tap.mu.Lock()
-			tap.fault = len(tap.written)
-			tap.mu.Unlock()
-			return nil
-		}
-	}
-	return fmt.Errorf("no tap on %s", s.RemoteAddr())
-})
-
-// A listener gives its connections back to the world they are in, for fault.
-type listener struct {
-	net.Listener
-	world *world
-}
-
-// A served is the server's end of a connection; the embedded Conn has CloseWrite and SetLinger for Drop and Reset.
-type served struct {
-	*netsim.Conn
-	world *world
-}
-
-func (l *listener) Accept() (net.Conn, error) {
-	c, err := l.Listener.Accept()
-	if err != nil {
-		return nil, err
-	}
-	return &served{Conn: c.(*netsim.Conn), world: l.world}, nil
-}
-
-// A table is a Resolver with fixed answers. The n-th domain of the table is answered after n milliseconds: several lookups at
-// once end in the table's order, and all of them before a session is open.
-type table struct {
-	mu     sync.Mutex
-	order  []string
-	routes map[string]resolver.Route
-}
-
-// set says where a domain's mail goes: "10 mx.test 192.0.2.1 192.0.2.2".
-func (r *table) set(domain string, exchangers ...string) {
-	rt := resolver.Route{Domain: domain, Expires: time.Now().Add(time.Hour)}
-	for _, x := range exchangers {
-		var mx resolver.MX
-		words := strings.Fields(x)
-		fmt.Sscan(words[0], &mx.Preference)
-		mx.Name = words[1]
-		for _, a := range words[2:] {
-			addr, port, _ := strings.Cut(a, "/")
-			fmt.Sscan(port, &mx.Port)
-			mx.Addrs = append(mx.Addrs, netip.MustParseAddr(addr))
-		}
-		rt.MX = append(rt.MX, mx)
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.routes == nil {
-		r.routes = map[string]resolver.Route{}
-	}
-	r.order = append(r.order, domain)
-	r.routes[domain] = rt
-}
-
-func (r *table) Resolve(ctx context.Context, domain string) (resolver.Route, error) {
-	rt, delay, ok := r.look(domain)
-	if !ok {
-		return rt, &resolver.Error{Kind: resolver.NoSuchDomain, Domain: domain, Question: "MX " + domain, Reason: "NXDOMAIN"}
-	}
-	select {
-	case <-time.After(delay):
-		return rt, nil
-	case <-ctx.Done():
-		return rt, ctx.Err()
-	}
-}
-
-func (r *table) Cached(string) (resolver.Route, bool, error) { return resolver.Route{}, false, nil }
-
-func (r *table) look(domain string) (rt resolver.Route, delay time.Duration, ok bool) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	rt, ok = r.routes[domain]
-	for i, d := range r.order {
-		if d == domain {
-			delay = time.Duration(i) * time.Millisecond
-		}
-	}
-	return rt, delay, ok
-}
-
-// A delivery is the Sink of one envelope.
-type delivery struct {
-	t        *testing.T
-	envelope *Envelope
-	done     chan struct{} // closed by Settle when nobody is left
-
-	mu      sync.Mutex
-	left    int
-	settled []*Settlement // by recipient
-}
-
-// Settle is called by the Feeder's loop.
-func (d *delivery) Settle(settlements []Settlement) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	for _, s := range settlements {
-		assert.Nil(d.t, d.settled[s.Recipient], "recipient %d of %s is settled once", s.Recipient, d.envelope.ID)
-		d.settled[s.Recipient] = &s
-		d.left--
-	}
-	if d.left == 0 {
-		close(d.done)
-	}
-}
-
-// wait waits until every recipient is settled, and says what became of each.
-func (d *delivery) wait() []string {
-	<-d.done
-	return d.outcomes()
-}
-
-// outcomes is each recipient's outcome in a word or two, "" when it is not settled.
-func (d *delivery) outcomes() []string {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	out := make([]string, len(d.settled))
-	for i, s := range d.settled {
-		if s != nil {
-			out[i] = outcomeWords(s.Outcome)
-		}
-	}
-	return out
-}
-
-// outcomeWords is "delivered", "failed 5.1.1", "deferred 4.4.2" or "uncertain 4.4.2".
-func outcomeWords(o *Outcome) string {
-	switch {
-	case o.Class == Delivered:
-		return "delivered"
-	case o.Uncertain:
-		return "uncertain " + o.Status.String()
-	default:
-		return o.Class.String() + " " + o.Status.String()
-	}
-}
-
-// via is the exchanger that the i-th recipient was tried on last.
-func (d *delivery) via(i int) string {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if v := d.settled[i].Outcome.Via; v != nil {
-		return v.MX
-	}
-	return ""
-}
-
-// latest is when the last recipient was settled, since it was handed over.
-func (d *delivery) latest() (latest time.Duration) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	for _, s := range d.settled {
-		latest = max(latest, s.Total)
-	}
-	return latest
-}
-
 // addresses are u0@domain to u(n-1)@domain.
 func addresses(n int, domain string) []string {
 	to := make([]string, n)
@@ -405,51 +181,8 @@ func repeated(word string, n int) []string {
 	return words
 }
 
-// stuffed is a content as it stands on the wire, without the end of data.
-func stuffed(b *wire.Body) []byte { return bytes.Join(b.Stuffed(), nil) }
-
 // text is size octets of lines of text without a dot in front.
 func text(size int) string {
 	line := strings.Repeat("x", 70) + "\r\n"
 	return strings.Repeat(line, size/len(line)+1)[:size-2] + "\r\n"
-}
-
-// leaves reads until the client leaves, however it does. Unlike mxsim's StallForever it takes what it is given slowly: n octets
-// each second.
-func leaves(n int) mxsim.Step {
-	return mxsim.Do(fmt.Sprintf("leaves(%d)", n), func(c net.Conn) error {
-		b := make([]byte, n)
-		for {
-			time.Sleep(time.Second)
-			if _, err := io.ReadFull(c, b); err != nil {
-				return nil
-			}
-		}
-	})
-}
-
-// dripping is mxsim.Drip for a client that leaves before the end.
-func dripping(gap time.Duration, text string) mxsim.Step {
-	return mxsim.Do("dripping", func(c net.Conn) error {
-		for i := range len(text) {
-			time.Sleep(gap)
-			if _, err := io.WriteString(c, text[i:i+1]); err != nil {
-				return nil
-			}
-		}
-		return nil
-	})
-}
-
-// slowly takes size octets, n a second.
-func slowly(size, n int) mxsim.Step {
-	return mxsim.Do(fmt.Sprintf("slowly(%d, %d)", size, n), func(c net.Conn) error {
-		for b := make([]byte, n); size > 0; size -= n {
-			time.Sleep(time.Second)
-			if _, err := io.ReadFull(c, b[:min(n, size)]); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
 }

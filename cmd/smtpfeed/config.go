@@ -55,6 +55,7 @@ type SMTPSection struct {
 	Piggyback                Piggyback `toml:"piggyback"`
 	Family                   Family    `toml:"family"`
 	ConnectTimeout           Duration  `toml:"connect_timeout"`
+	HedgeDelay               Duration  `toml:"hedge_delay"`
 	IdleTimeout              Duration  `toml:"idle_timeout"`
 	Timeouts                 Timeouts  `toml:"timeouts,inline"`
 	Prohibited               []Prefix  `toml:"prohibited"` // empty: every address may be dialled
@@ -117,7 +118,7 @@ func defaults() Config {
 		DNS: DNSSection{Servers: []Server{}, Timeout: seconds(5), Window: 200},
 		SMTP: SMTPSection{
 			Port: 25, Sessions: 4000, SessionsPerHost: 10, RecipientsPerTransaction: 100,
-			ConnectTimeout: seconds(30), IdleTimeout: seconds(30), Timeouts: defaultTimeouts(),
+			ConnectTimeout: seconds(30), HedgeDelay: Duration{500 * time.Millisecond}, IdleTimeout: seconds(30), Timeouts: defaultTimeouts(),
 			Prohibited: []Prefix{{}}, Fallback: []string{},
 		},
 		TLS:    TLSSection{Mode: "off"},

@@ -100,6 +100,7 @@ func (c Config) feedConfig(r feed.Resolver, log *slog.Logger) feed.Config {
 		Piggyback:                c.SMTP.Piggyback.Piggyback,
 		Family:                   c.SMTP.Family.Family,
 		ConnectTimeout:           c.SMTP.ConnectTimeout.Duration,
+		HedgeDelay:               c.SMTP.HedgeDelay.Duration,
 		IdleTimeout:              c.SMTP.IdleTimeout.Duration,
 		Timeouts: feed.Timeouts{
 			Greeting: t.Greeting.Duration, Hello: t.Hello.Duration, StartTLS: t.StartTLS.Duration, Mail: t.Mail.Duration,

@@ -146,6 +146,7 @@ func smtpMetrics() []metric {
 	return []metric{
 		counter("lookups", "Routes asked of the resolver.", func(s *sample) uint64 { return s.feed.Lookups }),
 		counter("dials", "Connections tried.", func(s *sample) uint64 { return s.feed.Dials }),
+		counter("hedges", "Connections begun beside one that did not answer.", func(s *sample) uint64 { return s.feed.Hedges }),
 		counter("dials_failed", "Connections that could not be made.", func(s *sample) uint64 { return s.feed.DialsFailed }),
 		counter("sessions", "SMTP sessions that reached the end of EHLO.", func(s *sample) uint64 { return s.feed.SessionsTotal }),
 		counter("sessions_reused", "Transactions on a session that had carried one before.", func(s *sample) uint64 { return s.feed.SessionsReused }),

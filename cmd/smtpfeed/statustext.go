@@ -87,7 +87,7 @@ func (s Status) writeTotals(w io.Writer) {
 	defer t.Flush()
 	fmt.Fprintf(t, "  mail\t%s of %s: %d delivered, %d deferred (%d uncertain), %d failed\n", count(f.RecipientsTotal, "recipient"), count(f.MessagesTotal, "message"), f.Delivered, f.Deferred, f.Uncertain, f.Failed)
 	fmt.Fprintf(t, "  SMTP\t%s on %s; %d reused a session, %d pipelined, %d with several domains\n", count(f.Transactions, "transaction"), count(f.SessionsTotal, "session"), f.SessionsReused, f.Pipelined, f.Piggybacked)
-	fmt.Fprintf(t, "  trouble\t%d of %s failed; %s moved to another host, %s split\n", f.DialsFailed, count(f.Dials, "dial"), count(f.Regrouped, "recipient"), count(f.Splits, "transaction"))
+	fmt.Fprintf(t, "  trouble\t%d of %s failed, %d begun beside a silent one; %s moved to another host, %s split\n", f.DialsFailed, count(f.Dials, "dial"), f.Hedges, count(f.Regrouped, "recipient"), count(f.Splits, "transaction"))
 	fmt.Fprintf(t, "  DNS\t%s, %d from the cache; %d sent again, %d without an answer\n", count(s.DNS.Questions, "question"), s.DNS.CacheHits, s.DNS.Retries, s.DNS.Timeouts)
 	fmt.Fprintf(t, "  LMTP\t%s; %s refused; %d hosts left early, %d refused for lack of memory\n", count(s.LMTP.ConnectionsTotal, "connection"), count(s.LMTP.Refused, "recipient"), s.LMTP.HostsLeft, s.LMTP.OverMemory)
 	fmt.Fprintf(t, "  records\t%d written, %d lost\n", s.Records.Written, s.Records.Lost)

@@ -80,7 +80,7 @@ func validateTimeouts(s SMTPSection, bad reporter) {
 		key string
 		Duration
 	}{
-		{"connect_timeout", s.ConnectTimeout}, {"idle_timeout", s.IdleTimeout}, {"timeouts.greeting", t.Greeting}, {"timeouts.hello", t.Hello},
+		{"connect_timeout", s.ConnectTimeout}, {"hedge_delay", s.HedgeDelay}, {"idle_timeout", s.IdleTimeout}, {"timeouts.greeting", t.Greeting}, {"timeouts.hello", t.Hello},
 		{"timeouts.starttls", t.StartTLS}, {"timeouts.mail", t.Mail}, {"timeouts.rcpt", t.Rcpt}, {"timeouts.data", t.Data},
 		{"timeouts.body", t.Body}, {"timeouts.final", t.Final}, {"timeouts.quit", t.Quit},
 	} {

@@ -1,0 +1,97 @@
+package feed
+
+import (
+	"slices"
+	"time"
+)
+
+// What is done beside a dial that does not answer. A black hole costs a connect timeout of half a minute where a refusal costs
+// a round trip; so after a short while (RFC 8305 section 5 calls it the Connection Attempt Delay) the next address of the host
+// is dialled beside the first, and when none is left the recipients go to the next exchanger of their route, if they have one. The
+// dials go on: who answers first is used, who does not is remembered.
+
+// hedge is called when a dial was not answered for the hedge delay.
+func (e *engine) hedge(now time.Time, s *session) {
+	h := s.host
+	s.mute = true
+	if len(h.sessions) > h.dialing || h.waiting == 0 {
+		return // others carry the work, or there is none
+	}
+	if addr, ok := h.untried(now); ok {
+		if len(h.sessions) < h.limit.cap && len(e.sessions) < e.config.Sessions {
+			e.counts.Hedges++
+			e.dial(now, h, addr)
+		}
+		return
+	}
+	if !h.silent {
+		h.silent = true
+		e.silent = append(e.silent, h)
+		e.regroup(now, h)
+	}
+}
+
+// untried is an address that did not fail a short while ago and is not being dialled.
+func (h *host) untried(now time.Time) (addr int, ok bool) {
+	for i, until := range h.bad {
+		dialling := func(s *session) bool { return s.addr == i }
+		if !now.Before(until) && !slices.ContainsFunc(h.sessions, dialling) {
+			return i, true
+		}
+	}
+	return 0, false
+}
+
+// answered notes that a host that was silent is not, or that its dials have ended.
+func (e *engine) answered(h *host) {
+	if h.silent {
+		h.silent = false
+		e.silent = slices.DeleteFunc(e.silent, func(o *host) bool { return o == h })
+	}
+}
+
+// sessionConnected takes the news that a dial was answered. What the host says then may take its time: many let new clients
+// wait for the greeting on purpose, and trying elsewhere meanwhile would be rude.
+func (e *engine) sessionConnected(ev connected) {
+	s := e.sessions[ev.session]
+	s.mute = false
+	e.timers.stop(&s.hedge)
+	e.answered(s.host)
+}
+
+// won ends the dials that were slower than the session that opened, and remembers their addresses. If the host itself had been
+// given up for silent ones, what waits for those is judged again.
+func (e *engine) won(now time.Time, winner *session, wasSilent bool) {
+	h := winner.host
+	for _, s := range slices.Clone(h.sessions) {
+		if s.state == sessionDialing && s.mute && s.addr != winner.addr {
+			h.bad[s.addr] = now.Add(e.config.DownTime)
+			e.close(s)
+		}
+	}
+	if wasSilent {
+		for _, other := range slices.Clone(e.silent) {
+			e.regroup(now, other)
+		}
+	}
+}
+
+// regroup sends all that waits for a host to the best host of each route, where it meets what already waits there: the
+// re-judged piggyback. What has no better one stays.
+func (e *engine) regroup(now time.Time, h *host) {
+	lanes := h.lanes
+	h.lanes, h.laneOf, h.waiting = nil, make(map[*message]*lane), 0
+	for _, l := range lanes {
+		for !l.list.empty() {
+			r := l.list.pop()
+			if !r.wanted() {
+				r.place = placeDone
+				continue
+			}
+			e.place(now, r, nil)
+			if r.place == placeHost && r.route.candidates[r.at].host != h {
+				e.counts.Regrouped++
+			}
+		}
+	}
+}

@@ -1,0 +1,148 @@
+package feed
+
+import (
+	"errors"
+	"net"
+	"os"
+	"time"
+
+	"github.com/smtpfeed/smtpfeed/feed/wire"
+)
+
+const (
+	// chunk is how many octets of a body are written between two looks at what the peer says meanwhile. Each has the body
+	// timeout for itself, which at 180 s is the least rate we bear with: 500 octets a second.
+	chunk = 88 << 10
+	// tail is how many octets of a body's last chunk are copied to leave in one write with the end of data.
+	tail = 1 << 10
+)
+
+// early takes a reply that came before the end of data: the server does not want the rest. Without the end of data it has no
+// message, whatever it says; the connection cannot be used again.
+func (p *pipeline) early(r wire.Reply) {
+	p.current.note(r)
+	p.breakOff(&protocolError{stage: stageBody, reason: "replied before the end of data: " + r.String()}, false)
+}
+
+// writeBody writes the body and the end of data, with a look at what the peer says before each chunk.
+func (p *pipeline) writeBody(x *exchange) {
+	segments := x.order.body.Stuffed()
+	for {
+		part, left := cutChunk(segments)
+		if h, ok := p.overheard(); ok {
+			p.heardEarly(h)
+			return
+		}
+		if !time.Now().Before(x.order.deadline) {
+			p.breakOff(brokenAt(stageBody, os.ErrDeadlineExceeded), true)
+			return
+		}
+		if len(left) == 0 {
+			p.writeEnd(x, part)
+			return
+		}
+		if !p.writeChunk(x, part) {
+			return
+		}
+		segments = left
+	}
+}
+
+// writeChunk writes a part of the body that is not its last, with an ear for the peer all the while: servers that do not want
+// the rest say so in the middle, and often stop reading. It says whether the body goes on.
+func (p *pipeline) writeChunk(x *exchange, part net.Buffers) bool {
+	p.conn.SetWriteDeadline(p.writeBy(x))
+	written := make(chan error, 1) // from the goroutine below, which is waited for here
+	go func() {
+		_, err := part.WriteTo(p.conn)
+		written <- err
+	}()
+	select {
+	case err := <-written:
+		if err != nil {
+			x.failed = brokenAt(stageBody, err)
+		}
+		return err == nil
+	case h := <-p.heard:
+		p.conn.SetWriteDeadline(time.Now())
+		<-written
+		p.heardEarly(h)
+		return false
+	}
+}
+
+// overheard is what the peer said while the body was on its way.
+func (p *pipeline) overheard() (hearing, bool) {
+	select {
+	case h := <-p.heard:
+		return h, true
+	default:
+		return hearing{}, false
+	}
+}
+
+// heardEarly takes what came before the end of data.
+func (p *pipeline) heardEarly(h hearing) {
+	if len(h.replies) > 0 {
+		p.early(h.replies[0])
+		return
+	}
+	err := h.err
+	if err == nil {
+		err = &protocolError{stage: stageBody, reason: "began a reply before the end of data"}
+	}
+	p.breakOff(brokenAt(stageBody, err), errors.Is(err, net.ErrClosed))
+}
+
+// writeEnd writes the last part of the body and the end of data. From its first octet on the delivery is uncertain until the
+// final reply was read.
+func (p *pipeline) writeEnd(x *exchange, part net.Buffers) {
+	size := sizeOf(part)
+	p.conn.SetWriteDeadline(p.writeBy(x))
+	part = endWithDot(part)
+	n, err := part.WriteTo(p.conn)
+	x.report.dotted = n > size
+	x.stage, x.waiting = stageFinal, time.Now()
+	if err != nil {
+		x.failed = brokenAt(stageFinal, err)
+		if !x.report.dotted {
+			x.stage = stageBody
+		}
+		return
+	}
+	p.writeNext()
+}
+
+// endWithDot puts the end of data behind the last part of a body, in one piece with the line end before it. Some firewalls
+// do not find CRLF.CRLF when it comes in two segments (Postfix's PIX workaround); with TLS each write is a record of its own.
+func endWithDot(part net.Buffers) net.Buffers {
+	if len(part) == 0 {
+		return net.Buffers{[]byte(wire.EndOfData)}
+	}
+	last := part[len(part)-1]
+	cut := max(len(last)-tail, 0)
+	end := append(append(make([]byte, 0, tail+len(wire.EndOfData)), last[cut:]...), wire.EndOfData...)
+	part[len(part)-1] = last[:cut]
+	return append(part, end)
+}
+
+func sizeOf(b net.Buffers) (n int64) {
+	for _, s := range b {
+		n += int64(len(s))
+	}
+	return n
+}
+
+// cutChunk takes about a chunk off the front of a body, without copying and without writing to the body's own slice.
+func cutChunk(segments [][]byte) (part net.Buffers, left [][]byte) {
+	room := chunk
+	for i, s := range segments {
+		if len(s) > room {
+			left = append([][]byte{s[room:]}, segments[i+1:]...)
+			return append(part, s[:room]), left
+		}
+		part = append(part, s)
+		room -= len(s)
+	}
+	return part, nil
+}

@@ -1,0 +1,175 @@
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/smtpfeed/smtpfeed/feed"
+	"github.com/smtpfeed/smtpfeed/lmtp"
+	"github.com/smtpfeed/smtpfeed/resolver"
+	"github.com/smtpfeed/smtpfeed/test/internet"
+)
+
+// A daemon is the smtpfeed process. It can be stopped and started again; its LMTP socket, which the test holds as systemd
+// would, stays.
+type daemon struct {
+	dir    string
+	socket *os.File
+	cmd    *exec.Cmd // nil: not running
+	ending bool      // it was told to end
+}
+
+// A daemonConfig is what of smtpfeed's configuration differs between tests.
+type daemonConfig struct {
+	world  *internet.World
+	routes map[string][]string // static: domain to hosts
+	smtp   string              // more lines of [smtp]
+	lmtp   string              // more lines of [lmtp]
+}
+
+// startDaemon configures smtpfeed and starts it.
+func startDaemon(t *testing.T, c daemonConfig) *daemon {
+	t.Helper()
+	d := &daemon{dir: newDir(t, "smtpfeed-")}
+	require.NoError(t, os.WriteFile(d.path("smtpfeed.toml"), []byte(d.config(c)), 0o600), "smtpfeed is configured")
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: d.lmtp(), Net: "unix"})
+	require.NoError(t, err, "there is a socket for LMTP")
+	t.Cleanup(func() { l.Close() })
+	require.NoError(t, os.Chmod(d.lmtp(), 0o666), "Postfix may connect")
+	d.socket, err = l.File()
+	require.NoError(t, err, "the socket can be passed on")
+	t.Cleanup(func() { d.socket.Close() })
+	showOnFailure(t, d.path("log"))
+	d.start(t)
+	t.Cleanup(func() {
+		if d.cmd != nil && !d.ending {
+			d.terminate(t)
+		}
+		if d.cmd != nil {
+			d.wait(t)
+		}
+	})
+	return d
+}
+
+func (d *daemon) path(name string) string { return filepath.Join(d.dir, name) }
+
+// lmtp is the socket's path.
+func (d *daemon) lmtp() string { return d.path("lmtp.sock") }
+
+func (d *daemon) config(c daemonConfig) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "hostname = \"feed.e2e.test\"\n[lmtp]\nlisten = []\n%s\n[dns]\nservers = [%q]\n", c.lmtp, c.world.DNSAddr())
+	fmt.Fprintf(&b, "[smtp]\nport = %d\nprohibited = []\n%s\n", c.world.Port(), c.smtp)
+	fmt.Fprintf(&b, "[log]\ndeliveries = %q\n[admin]\nlisten = %q\n", d.path("deliveries.jsonl"), "unix:"+d.path("admin.sock"))
+	for domain, hosts := range c.routes {
+		list, _ := json.Marshal(hosts) // strings: as TOML has them too
+		fmt.Fprintf(&b, "[[route]]\ndomain = %q\nhosts = %s\n", domain, list)
+	}
+	return b.String()
+}
+
+// start starts the process and waits until it answers. sd_listen_fds(3) wants LISTEN_PID to be the number of the process
+// itself, which only the process knows before it begins: hence the shell.
+func (d *daemon) start(t *testing.T) {
+	t.Helper()
+	log, err := os.OpenFile(d.path("log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	require.NoError(t, err, "smtpfeed has a log")
+	defer log.Close()
+	const listen = `LISTEN_PID=$$; export LISTEN_PID; exec "$@"`
+	d.cmd = exec.Command("/bin/sh", "-c", listen, "sh", os.Getenv(binaryVariable), "serve", "-c", d.path("smtpfeed.toml"))
+	d.cmd.Env = append(os.Environ(), "LISTEN_FDS=1", "GORACE=atexit_sleep_ms=50") // its default is a second at every end
+	d.cmd.ExtraFiles = []*os.File{d.socket}
+	d.cmd.Stdout, d.cmd.Stderr = log, log
+	d.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	require.NoError(t, d.cmd.Start(), "smtpfeed starts")
+	require.EventuallyWithT(t, func(c *assert.CollectT) { d.status(c) }, 20*time.Second, 10*time.Millisecond, "smtpfeed answers")
+}
+
+// terminate tells the process to end and does not wait.
+func (d *daemon) terminate(t *testing.T) {
+	t.Helper()
+	require.NoError(t, d.cmd.Process.Signal(syscall.SIGTERM), "smtpfeed runs")
+	d.ending = true
+}
+
+// patience is how long a process may take that has nothing to wait for but its peers.
+const patience = 30 * time.Second
+
+// wait waits for the end of the process, which must be a good one.
+func (d *daemon) wait(t *testing.T) {
+	t.Helper()
+	hung := time.AfterFunc(patience, func() { d.cmd.Process.Signal(syscall.SIGABRT) }) // prints all goroutines to the log
+	err := d.cmd.Wait()
+	assert.True(t, hung.Stop(), "smtpfeed ends when told to")
+	d.cmd, d.ending = nil, false
+	assert.NoError(t, err, "smtpfeed ends well")
+	// Races make the exit code 66; the log says where.
+	bad := linesWith(readLog(t, d.path("log")), "DATA RACE", "BUG", "panic", "level=ERROR")
+	assert.Empty(t, bad, "smtpfeed finds no fault of its own")
+}
+
+// A status is the part of smtpfeed's status.json that tests look at.
+type status struct {
+	Draining bool           `json:"draining"`
+	Answers  bool           `json:"answers"`
+	Feed     feed.Snapshot  `json:"feed"`
+	DNS      resolver.Stats `json:"dns"`
+	LMTP     lmtp.Stats     `json:"lmtp"`
+	Records  struct {
+		Written, Lost uint64
+	} `json:"records"`
+}
+
+// status asks the admin socket.
+func (d *daemon) status(t assert.TestingT) (s status) {
+	client := http.Client{Timeout: patience, Transport: &http.Transport{
+		DisableKeepAlives: true,
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "unix", d.path("admin.sock"))
+		},
+	}}
+	r, err := client.Get("http://smtpfeed/status.json")
+	if !assert.NoError(t, err, "smtpfeed is asked for its status") {
+		return s
+	}
+	defer r.Body.Close()
+	assert.NoError(t, json.NewDecoder(r.Body).Decode(&s), "the status is JSON")
+	assert.True(t, s.Answers, "smtpfeed's loop answers")
+	return s
+}
+
+// idle waits until smtpfeed holds nothing of any host MTA's.
+func (d *daemon) idle(t *testing.T) (s status) {
+	t.Helper()
+	require.EventuallyWithT(t, func(c *assert.CollectT) {
+		s = d.status(c)
+		assert.Zero(c, s.Feed.Envelopes+s.Feed.Messages+s.Feed.Recipients, "every recipient is settled")
+		assert.Zero(c, s.LMTP.Transactions+s.LMTP.Waiting+s.LMTP.Bodies, "every transaction has ended")
+		assert.Zero(c, s.LMTP.Bytes, "no content is held")
+	}, patience, 20*time.Millisecond, "smtpfeed forgets what it has done")
+	return s
+}
+
+// memory is the most memory the process has had so far, as the kernel says it ("VmHWM: 12345 kB").
+func (d *daemon) memory(t *testing.T) string {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", d.cmd.Process.Pid))
+	require.NoError(t, err, "smtpfeed runs")
+	m := regexp.MustCompile(`VmHWM:\s*(.*)`).FindSubmatch(text)
+	require.NotNil(t, m, "the kernel tells the resident set's peak")
+	return string(m[1])
+}
