@@ -211,6 +211,13 @@ func (c *conn) advance(to stage) {
 // past is a deadline that has expired.
 var past = time.Unix(1, 0)
 
+// hasBegun says that the host has sent a MAIL.
+func (c *conn) hasBegun() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.begun
+}
+
 // transact notes that the host has sent MAIL, and whether a transaction is open.
 func (c *conn) transact(open bool) {
 	c.mu.Lock()

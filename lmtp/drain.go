@@ -2,6 +2,7 @@ package lmtp
 
 import (
 	"context"
+	"io"
 	"net"
 	"time"
 )
@@ -16,6 +17,9 @@ const (
 	closed                // by Close: connections were broken off
 )
 
+// mailGrace is how long a drain that is otherwise done waits for the first MAIL of connections that have sent none.
+const mailGrace = 2 * time.Second
+
 // stopGrace is how long Close waits for goroutines whose connections it broke off.
 const stopGrace = 2 * time.Second
 
@@ -27,6 +31,7 @@ func (s *Server) Drain(ctx context.Context) {
 	s.advance(draining)
 	select {
 	case <-s.quiet:
+		s.hearOut(ctx)
 		s.advance(closing)
 	case <-ctx.Done():
 		s.Close()
@@ -37,6 +42,34 @@ func (s *Server) Drain(ctx context.Context) {
 	case <-ctx.Done():
 		s.Close()
 	}
+}
+
+// hearOut gives hosts that have just connected, and did not come to MAIL yet, a moment to hear 451 there: to some of them a
+// connection that ends before says that nothing works here, and they stop all mail for minutes.
+func (s *Server) hearOut(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, mailGrace)
+	defer cancel()
+	look := time.NewTicker(10 * time.Millisecond)
+	defer look.Stop()
+	for s.anySilent() {
+		select {
+		case <-look.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// anySilent says that a connection has not come to its first MAIL.
+func (s *Server) anySilent() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for c := range s.conns {
+		if !c.hasBegun() {
+			return true
+		}
+	}
+	return false
 }
 
 // Close breaks off everything: recipients of open transactions are cancelled, and get no reply. It returns when the
@@ -142,6 +175,8 @@ func (s *Server) admit(nc net.Conn) (*conn, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.stage >= closing {
+		nc.SetWriteDeadline(time.Now().Add(stopGrace))
+		io.WriteString(nc, "421 4.3.2 "+s.config.Hostname+" is shutting down\r\n") // best effort: it was accepted too late
 		nc.Close()
 		return nil, false
 	}

@@ -85,6 +85,21 @@ func TestDrainWithNothingToDo(t *testing.T) {
 	})
 }
 
+// A host that has just connected must hear 451 at MAIL, also when nothing else is left to wait for: to Postfix a connection that
+// ends before is a destination that does not work.
+func TestDrainHearsOutWhoHasJustConnected(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, connect := simulated(t, Config{})
+		h := connect().hello()
+		done := drain(t.Context(), f.server)
+		time.Sleep(time.Second)
+		h.send("MAIL FROM:<>")
+		h.expect("451 4.3.2 ", "421 4.3.2 ")
+		h.closed()
+		<-done
+	})
+}
+
 func TestDrainEndsWithItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f, connect := simulated(t, Config{})
