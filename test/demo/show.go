@@ -77,7 +77,9 @@ func summarise(o options, w *world, d *daemon, result hostsim.Result) error {
 	for _, r := range outcomes {
 		last = max(last, r.At)
 	}
-	row := func(name, format string, args ...any) { fmt.Printf("  %-22s "+format+"\n", append([]any{name}, args...)...) }
+	row := func(name, format string, args ...any) {
+		fmt.Printf("  %-22s "+format+"\n", append([]any{name}, args...)...)
+	}
 	row("recipients", "%s: %s", thousands(len(outcomes)), classes(outcomes))
 	row("arrived", "%s, %d twice, %d at a wrong host", thousands(arrived.Recipients), arrived.Duplicates.Count, arrived.Misrouted.Count)
 	row("domains", "%s on %d hosts; %d of the hosts dead (%s recipients moved to their second exchanger)",
