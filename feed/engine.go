@@ -33,6 +33,7 @@ type engine struct {
 	rest           []resting // sessions at rest, the oldest first
 	silent         []*host   // that do not answer dials, see hedge
 	hungry         []*host   // wait for the process's session budget, the first come first
+	leaving        int       // sessions that were hung up and have not ended
 	exhausted      time.Time // until when this machine is believed to have no descriptors or ports left
 	exhaustedTimer timer
 
@@ -115,6 +116,7 @@ func (e *engine) take() []action {
 		h.dirty = false
 		e.pump(e.now, h)
 	}
+	e.relieve()
 	e.flush()
 	acts := e.acts
 	e.acts, e.spare = e.spare[:0], acts

@@ -101,6 +101,7 @@ func (w *model) take() {
 		}
 	}
 	checkInvariants(w.t, w.e)
+	checkRelief(w.t, w.e)
 }
 
 func (w *model) step() {

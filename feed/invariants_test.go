@@ -50,6 +50,22 @@ func checkInvariants(t testing.TB, e *engine) {
 	require.LessOrEqual(t, len(e.sessions), e.config.Sessions, "the process's session budget is kept")
 }
 
+// checkRelief holds after every take: no host waits for the process's budget while a session rests for nothing.
+func checkRelief(t testing.TB, e *engine) {
+	t.Helper()
+	resting, leaving := 0, 0
+	for _, s := range e.sessions {
+		if s.state == sessionReady {
+			resting++
+		}
+		if s.hungUp {
+			leaving++
+		}
+	}
+	require.Equal(t, leaving, e.leaving, "sessions on their way out are counted")
+	require.True(t, resting == 0 || len(e.hungry) <= leaving, "%d hosts are hungry, %d sessions leave, and %d rest", len(e.hungry), leaving, resting)
+}
+
 func checkHost(t testing.TB, e *engine, h *host, census map[*recipient]int) {
 	t.Helper()
 	waiting := 0

@@ -34,6 +34,7 @@ type session struct {
 	idle    timer
 	beside  bool      // another session was open when this one was dialled
 	hedge   timer     // until connected
+	hungUp  bool      // counted in engine.leaving
 	mute    bool      // the dial was not answered for the hedge delay
 	since   time.Time // ready since
 }
@@ -122,10 +123,7 @@ func (e *engine) open(now time.Time, h *host) bool {
 	if !ok {
 		addr = 0 // all failed a while ago and the host has risen since: begin again
 	}
-	if full := len(e.sessions) >= e.config.Sessions; full || now.Before(e.exhausted) {
-		if full {
-			e.evict()
-		}
+	if len(e.sessions) >= e.config.Sessions || now.Before(e.exhausted) {
 		h.hungry = true
 		e.hungry = append(e.hungry, h)
 		return false
@@ -150,22 +148,18 @@ func (e *engine) dial(now time.Time, h *host, addr int) {
 	e.act(dial{session: s.id, to: h.addrs[addr], timeout: e.config.ConnectTimeout})
 }
 
-// evict closes the session that has been idle longest to make room for one with work: the oldest first, as SMTPfeed did.
-// The room is there when it has ended.
-func (e *engine) evict() {
-	for len(e.rest) > 0 {
+// relieve closes sessions at rest for hosts that wait for the process's budget: the one idle longest first, as SMTPfeed did.
+// The room is there when they have ended. It is called when every host that changed was pumped, so a session that rests then
+// has nothing to do, and rests until its idle timeout: without relieve whoever is hungry would wait as long.
+func (e *engine) relieve() {
+	for e.leaving < len(e.hungry) && len(e.rest) > 0 {
 		r := e.rest[0]
 		e.rest = e.rest[1:]
 		s := e.sessions[r.session]
-		if s == nil || s.state != sessionReady || !s.since.Equal(r.since) {
-			continue
-		}
-		if s.host.waiting == 0 {
+		if s != nil && s.state == sessionReady && s.since.Equal(r.since) {
 			e.counts.SessionsEvicted++
 			e.close(s)
-			return
 		}
-		// It came to rest a moment ago and has work already; its next rest is a new entry.
 	}
 }
 
@@ -176,6 +170,8 @@ func (e *engine) close(s *session) {
 		s.host.dialing--
 	}
 	e.leave(s)
+	s.hungUp = true
+	e.leaving++
 	e.act(hangup{session: s.id, abort: abort})
 }
 
@@ -294,6 +290,9 @@ func (e *engine) sessionEnded(now time.Time, ev ended) {
 	dialed := s.state == sessionDialing
 	delete(e.sessions, s.id)
 	e.leave(s)
+	if s.hungUp {
+		e.leaving--
+	}
 	if dialed {
 		h.dialing--
 		e.dialFailed(now, s, ev.closing)
