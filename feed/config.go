@@ -103,8 +103,10 @@ func (c Config) withDefaults() Config {
 	c.DownTime = cmp.Or(c.DownTime, 60*time.Second)
 	c.Timeouts = c.Timeouts.withDefaults()
 	if c.Dial == nil {
+		// Keep-alive probes would cost three system calls a session, and every wait of ours ends by itself.
+		d := &net.Dialer{KeepAlive: -1}
 		c.Dial = func(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
-			return (&net.Dialer{}).DialContext(ctx, "tcp", to.String())
+			return d.DialTCP(ctx, "tcp", netip.AddrPort{}, to)
 		}
 	}
 	if c.Log == nil {
