@@ -6,7 +6,8 @@
 //
 // Everything is computed from names, so 100,000 domains need no table. Domain i is "d<i>.<i mod 16>.example"; its only mail
 // exchanger is host i mod Hosts, "mx<j>.hosts.example", at 127.(10+).x.y. The first DeadHosts hosts refuse connections (nobody
-// listens); their domains have a second exchanger, preference 20, that lives. "servfail<anything>.example" gives SERVFAIL, every
+// listens), or with Silent drop what is sent to them; their domains have a second exchanger, preference 20, that lives. If Big says
+// so, domain number Domains is a big one whose BigHosts exchangers are equal. "servfail<anything>.example" gives SERVFAIL, every
 // other name NXDOMAIN. Hosts have no IPv6 address.
 //
 // The local part of a recipient says what becomes of it: see Fate. Recipient i of Recipient has number i in its local part.

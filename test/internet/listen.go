@@ -32,19 +32,19 @@ func allowDescriptors(n int) bool {
 
 // listen opens a listener for each living host, or one for all.
 func (w *World) listen(allow func(int) bool) error {
-	need := w.c.Hosts + roomForSessions
+	need := w.c.hosts() + w.c.DeadHosts + roomForSessions
 	switch {
 	case allow(need):
 		return w.listenEach()
 	case w.c.DeadHosts == 0:
 		return w.listenAll()
 	}
-	return fmt.Errorf("dead hosts need a listener for each living one: %d hosts need %d descriptors", w.c.Hosts, need)
+	return fmt.Errorf("dead hosts need a listener for each living one: %d hosts need %d descriptors", w.c.hosts(), need)
 }
 
 func (w *World) listenEach() error {
 	w.port = w.c.Port
-	for j := w.c.DeadHosts; j < w.c.Hosts; j++ {
+	for j := w.c.DeadHosts; j < w.c.hosts(); j++ {
 		l, err := net.Listen("tcp4", hostPort(HostAddr(j), w.port))
 		if err != nil {
 			return err
@@ -52,7 +52,7 @@ func (w *World) listenEach() error {
 		w.port = l.Addr().(*net.TCPAddr).Port
 		w.server(j).Start(l)
 	}
-	return nil
+	return w.silence()
 }
 
 // sharedListeners is how many sockets share the port when hosts have none of their own: each brings its own queue, and one
@@ -85,7 +85,7 @@ func (w *World) accept(l net.Listener) {
 		}
 		to, _ := netip.AddrFromSlice(c.LocalAddr().(*net.TCPAddr).IP)
 		j, ok := hostOf(to)
-		if !ok || j >= w.c.Hosts {
+		if !ok || j >= w.c.hosts() {
 			c.Close() // not in 127.0.0.0/8, or no host of ours
 			continue
 		}

@@ -65,11 +65,39 @@ func hostOf(a netip.Addr) (j int, ok bool) {
 	return j, j >= 0 && HostAddr(j) == a.Unmap()
 }
 
-// exchangers are the hosts of domain i, best first.
+// domains and hosts are how many there are, with the big one and its.
+func (c *Config) domains() int { return c.Domains + min(c.Big, 1) }
+func (c *Config) hosts() int   { return c.Hosts + c.BigHosts }
+
+// isBig says that domain i is the big one.
+func (c *Config) isBig(i int) bool { return c.Big > 0 && i == c.Domains }
+
+// exchangers are the hosts of domain i, best first; those of the big one are equal.
 func (c *Config) exchangers(i int) []int {
+	if c.isBig(i) {
+		all := make([]int, c.BigHosts)
+		for k := range all {
+			all[k] = c.Hosts + k
+		}
+		return all
+	}
 	first := i % c.Hosts
 	if first >= c.DeadHosts {
 		return []int{first}
 	}
 	return []int{first, c.DeadHosts + i%(c.Hosts-c.DeadHosts)}
+}
+
+// Takers are the hosts that the mail for an address goes to when its mailer knows everything: the living exchangers of its domain,
+// all equally good. An address that is not in the world has none.
+func Takers(address string, c Config) []int {
+	i, ok := domainIndex(address[strings.LastIndexByte(address, '@')+1:])
+	if !ok || i >= c.domains() {
+		return nil
+	}
+	e := c.exchangers(i)
+	if c.isBig(i) {
+		return e
+	}
+	return e[len(e)-1:]
 }

@@ -29,15 +29,20 @@ func FateOf(address string) Fate {
 // spread is a prime above any number of domains: multiplying by it visits every domain once, in no simple order.
 const spread = 2654435761
 
-// Recipient is the address of recipient i. Consecutive recipients are at different domains, all domains are used equally, and
+// Recipient is the address of recipient i. Consecutive recipients are at different domains, all domains but the big one are used equally, and
 // c.Refused, c.Grey, c.Full and c.TempFail of every 1000 have that fate.
 func Recipient(i int, c Config) string {
 	return string(fate(i, &c)) + strconv.Itoa(i) + "@" + Domain(c.domainOf(i))
 }
 
-// domainOf is the domain of recipient i.
+// domainOf is the domain of recipient i. Of i recipients i*Big/1000 are at the big domain; the others are counted on their own, so
+// that they see every other domain.
 func (c *Config) domainOf(i int) int {
-	return int((uint64(i)*spread + c.Seed) % uint64(max(1, c.Domains)))
+	big := i * c.Big / 1000
+	if (i+1)*c.Big/1000 > big {
+		return c.Domains
+	}
+	return int((uint64(i-big)*spread + c.Seed) % uint64(max(1, c.Domains)))
 }
 
 // List is the first n recipients.

@@ -19,6 +19,7 @@ type Report struct {
 	Sessions     int   `json:"sessions"`     // connections accepted
 	Open         int   `json:"open"`         // of those, still open
 	Octets       int64 `json:"octets"`       // of message content, once for each transaction
+	Read         int64 `json:"read"`         // octets on sessions that have ended, commands too
 
 	HostsUsed          int      `json:"hosts_used"`
 	MaxSessionsPerHost int      `json:"max_sessions_per_host"` // open at once
@@ -85,6 +86,7 @@ func (w *World) reportHosts(r *Report) {
 		r.Sessions += st.Sessions
 		r.Open += st.Open
 		r.Refused += st.Refused
+		r.Read += st.Octets
 		r.Violations += st.Violations
 		r.MaxSessionsPerHost = max(r.MaxSessionsPerHost, st.MaxOpen)
 		if st.Violations == 0 {

@@ -94,7 +94,7 @@ func (t *tally) recipient(j int, to string, content uint64) {
 	at := strings.LastIndexByte(to, '@')
 	i, ok := domainIndex(strings.ToLower(to[at+1:]))
 	switch {
-	case !ok || i >= t.c.Domains:
+	case !ok || i >= t.c.domains():
 		t.unknown.add(to)
 		return
 	case !t.c.serves(j, i):

@@ -14,9 +14,13 @@ import (
 
 // Config describes a world. Domains and Hosts must be positive.
 type Config struct {
-	Domains   int // mail domains
-	Hosts     int // mail hosts; fewer than Domains means that domains share them
-	DeadHosts int // of the Hosts, refuse connections; fewer than Hosts
+	Domains   int  // mail domains
+	Hosts     int  // mail hosts; fewer than Domains means that domains share them
+	DeadHosts int  // of the Hosts, refuse connections; fewer than Hosts
+	Silent    bool // dead hosts do not even refuse: octets sent to them are dropped
+
+	Big      int // of every 1000 recipients of Recipient, at the one big domain, which is domain number Domains; 0: it does not exist
+	BigHosts int // further hosts, its equal exchangers; positive if Big is
 
 	RTT        time.Duration // simulated round trip to every mail host
 	Processing time.Duration // of every final reply
@@ -47,6 +51,7 @@ type World struct {
 	start   time.Time
 	servers []*mxsim.Server // of each host; nil until it is needed
 	all     []net.Listener  // each for all hosts; empty when each has its own
+	holes   []*hole         // the dead hosts, when they are silent
 	closed  bool
 }
 
@@ -54,13 +59,13 @@ type World struct {
 func Start(c Config) (*World, error) { return start(c, allowDescriptors) }
 
 func start(c Config, allow func(descriptors int) bool) (*World, error) {
-	if c.Domains <= 0 || c.Hosts <= 0 || c.Hosts > maxHosts || c.DeadHosts < 0 || c.DeadHosts >= c.Hosts {
-		return nil, fmt.Errorf("internet: %d domains on %d hosts, %d of them dead: no such world", c.Domains, c.Hosts, c.DeadHosts)
+	if err := c.check(); err != nil {
+		return nil, err
 	}
 	if c.DNS == "" {
 		c.DNS = "127.0.0.1:0"
 	}
-	w := &World{c: c, start: time.Now(), servers: make([]*mxsim.Server, c.Hosts)}
+	w := &World{c: c, start: time.Now(), servers: make([]*mxsim.Server, c.hosts())}
 	w.zone, w.tally = newZone(&w.c), newTally(&w.c)
 	if err := w.listen(allow); err != nil {
 		w.Close()
@@ -73,6 +78,18 @@ func start(c Config, allow func(descriptors int) bool) (*World, error) {
 		return nil, fmt.Errorf("internet: DNS server: %w", err)
 	}
 	return w, nil
+}
+
+func (c *Config) check() error {
+	switch {
+	case c.Domains <= 0 || c.Hosts <= 0 || c.DeadHosts < 0 || c.DeadHosts >= c.Hosts:
+		return fmt.Errorf("internet: %d domains on %d hosts, %d of them dead: no such world", c.Domains, c.Hosts, c.DeadHosts)
+	case c.Big < 0 || c.BigHosts < 0 || c.Big > 1000 || (c.Big > 0) != (c.BigHosts > 0):
+		return fmt.Errorf("internet: a big domain with %d of 1000 recipients on %d hosts: no such world", c.Big, c.BigHosts)
+	case c.hosts() > maxHosts:
+		return fmt.Errorf("internet: %d hosts, of at most %d", c.hosts(), maxHosts)
+	}
+	return nil
 }
 
 // Port is the port of every mail host.
@@ -104,6 +121,9 @@ func (w *World) Close() {
 	w.closed = true
 	for _, l := range w.all {
 		l.Close()
+	}
+	for _, h := range w.holes {
+		h.close()
 	}
 	servers := slices.Clone(w.servers)
 	w.mu.Unlock()
@@ -155,7 +175,10 @@ func (c Config) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%d domains on %d hosts", c.Domains, c.Hosts)
 	if c.DeadHosts > 0 {
-		fmt.Fprintf(&b, " (%d dead)", c.DeadHosts)
+		fmt.Fprintf(&b, " (%d %s)", c.DeadHosts, map[bool]string{false: "dead", true: "silent"}[c.Silent])
+	}
+	if c.Big > 0 {
+		fmt.Fprintf(&b, " and a big one on %d", c.BigHosts)
 	}
 	fmt.Fprintf(&b, ", round trip %v, processing %v, DNS %v", c.RTT, c.Processing, c.DNSDelay)
 	return b.String()

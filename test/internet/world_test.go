@@ -186,11 +186,14 @@ func TestDistancesAreSimulated(t *testing.T) {
 
 func TestImpossibleWorldsAreRefused(t *testing.T) {
 	for name, c := range map[string]internet.Config{
-		"no domains":         {Hosts: 1},
-		"no hosts":           {Domains: 1},
-		"all hosts dead":     {Domains: 1, Hosts: 1, DeadHosts: 1},
-		"too many hosts":     {Domains: 1, Hosts: 1 << 30},
-		"a name for the DNS": {Domains: 1, Hosts: 1, DNS: "nowhere"},
+		"no domains":                 {Hosts: 1},
+		"no hosts":                   {Domains: 1},
+		"all hosts dead":             {Domains: 1, Hosts: 1, DeadHosts: 1},
+		"too many hosts":             {Domains: 1, Hosts: 1 << 30},
+		"a big domain without hosts": {Domains: 1, Hosts: 1, Big: 1},
+		"hosts of no big domain":     {Domains: 1, Hosts: 1, BigHosts: 1},
+		"more than all recipients":   {Domains: 1, Hosts: 1, Big: 1001, BigHosts: 1},
+		"a name for the DNS":         {Domains: 1, Hosts: 1, DNS: "nowhere"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := internet.Start(c)

@@ -34,10 +34,10 @@ func (z *zone) answer(q dns.Question, tcp bool) dnssim.Answer {
 	if strings.HasPrefix(name, "servfail") {
 		return dnssim.Answer{RCode: dns.RcodeServerFailure}
 	}
-	if i, ok := domainIndex(name); ok && i < z.c.Domains {
+	if i, ok := domainIndex(name); ok && i < z.c.domains() {
 		return z.domain(i, q.Qtype)
 	}
-	if j, ok := hostIndex(name); ok && j < z.c.Hosts {
+	if j, ok := hostIndex(name); ok && j < z.c.hosts() {
 		return z.host(j, q.Qtype)
 	}
 	return dnssim.Answer{RCode: dns.RcodeNameError, Ns: z.soa}
@@ -68,6 +68,9 @@ func (z *zone) domain(i int, qtype uint16) dnssim.Answer {
 	}
 	for k, j := range z.c.exchangers(i) {
 		mx := dnssim.MX{Preference: uint16(10 * (k + 1)), Name: HostName(j) + "."}
+		if z.c.isBig(i) {
+			mx.Preference = 10
+		}
 		if z.c.Additional {
 			mx.Addrs = []netip.Addr{HostAddr(j)}
 		}

@@ -1,0 +1,110 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/smtpfeed/smtpfeed/test/internet"
+)
+
+func TestPlanGivesEveryRecipientToOneConnection(t *testing.T) {
+	for name, c := range map[string]struct {
+		shape        shape
+		connections  int
+		transactions int
+	}{
+		"one transaction for each host": {shape{world: internet.Config{Domains: 20, Hosts: 4}, recipients: 100}, 4, 4},
+		"101 recipients of one host are two transactions on two connections": {
+			shape{world: internet.Config{Domains: 20, Hosts: 1}, recipients: 101}, 2, 2},
+		"a host has ten connections at most": {shape{world: internet.Config{Domains: 20, Hosts: 1}, recipients: 2500}, 10, 25},
+		"equal exchangers share": {
+			shape{world: internet.Config{Domains: 1, Hosts: 1, Big: 1000, BigHosts: 4}, recipients: 4000}, 40, 40},
+		"dead hosts are known": {
+			shape{world: internet.Config{Domains: 10, Hosts: 12, DeadHosts: 10}, recipients: 10}, 2, 2},
+		"messages of their own come one after the other": {
+			shape{world: internet.Config{Domains: 20, Hosts: 4}, recipients: 100, personal: true}, 4, 100},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := makePlan(c.shape, "25")
+			assert.Len(t, p.Connections, c.connections, "the connections")
+			assert.Equal(t, c.transactions, p.transactions(), "the transactions")
+			seen := map[string]int{}
+			for _, connection := range p.Connections {
+				for _, to := range connection.Transactions {
+					assert.LessOrEqual(t, len(to), perTransaction, "no transaction is too large")
+					for _, a := range to {
+						seen[a]++
+					}
+				}
+			}
+			assert.Len(t, seen, c.shape.recipients, "every recipient is there, once")
+		})
+	}
+}
+
+func TestDealIsEven(t *testing.T) {
+	cut := chunks(strings.Split("a b c d e f g", " "), 2)
+	assert.Equal(t, [][]string{{"a", "b"}, {"c", "d"}, {"e", "f"}, {"g"}}, cut, "only the last chunk is short")
+	assert.Equal(t, [][][]string{{{"a", "b"}, {"e", "f"}}, {{"c", "d"}, {"g"}}}, deal(cut, 2), "hands differ by one at most")
+	assert.Len(t, deal(cut, 9), 4, "nobody has an empty hand")
+}
+
+// conversation runs the raw client's process in this one.
+func conversation(t *testing.T, p plan) rawResult {
+	t.Helper()
+	text, err := json.Marshal(p)
+	require.NoError(t, err)
+	var out bytes.Buffer
+	require.NoError(t, rawMain(io.MultiReader(bytes.NewReader(text), strings.NewReader("\ngo\n")), &out), "the raw client delivers")
+	ready, result, _ := strings.Cut(out.String(), "\n")
+	assert.Equal(t, "ready", ready, "it says when it is ready")
+	var r rawResult
+	require.NoError(t, json.Unmarshal([]byte(result), &r), "and what came of it")
+	return r
+}
+
+func TestRawClientDeliversExactlyOnce(t *testing.T) {
+	for name, s := range map[string]shape{
+		"a list":              {world: internet.Config{Domains: 50, Hosts: 5}, recipients: 2000},
+		"a big domain":        {world: internet.Config{Domains: 50, Hosts: 5, Big: 500, BigHosts: 2}, recipients: 1000},
+		"dead hosts":          {world: internet.Config{Domains: 10, Hosts: 12, DeadHosts: 10}, recipients: 50},
+		"messages of its own": {world: internet.Config{Domains: 5, Hosts: 5}, recipients: 50, personal: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w, err := internet.Start(s.world)
+			require.NoError(t, err)
+			defer w.Close()
+			r := conversation(t, makePlan(s, numeral(w.Port())))
+			assert.NoError(t, exactlyOnce(s, w.Report(), w.Missing(s.recipients)), "the world is content")
+			assert.Equal(t, s.personal, r.Mean > 0, "a message's time is told where messages count")
+		})
+	}
+}
+
+func TestRawClientForgivesNothing(t *testing.T) {
+	s := shape{world: internet.Config{Domains: 5, Hosts: 5, Refused: 500}, recipients: 50}
+	w, err := internet.Start(s.world)
+	require.NoError(t, err)
+	defer w.Close()
+	_, err = makePlan(s, numeral(w.Port())).carryOut()
+	assert.ErrorContains(t, err, "550", "a refusal is an error, with the reply")
+	w.Close()
+	_, err = makePlan(s, numeral(w.Port())).carryOut()
+	assert.Error(t, err, "so is a refused connection")
+	assert.Error(t, rawMain(strings.NewReader("{}"), io.Discard), "and half a plan")
+	assert.Error(t, rawMain(strings.NewReader("rubbish\n"), io.Discard), "or none")
+}
+
+func TestSpreadIsOneMessage(t *testing.T) {
+	s := shape{world: far(internet.Config{Domains: 2, Hosts: 2}), recipients: 4, personal: true}
+	assert.Equal(t, 200*time.Millisecond, makePlan(s, "25").Spread, "two round trips and the processing")
+	s.personal = false
+	assert.Zero(t, makePlan(s, "25").Spread, "a list goes at once")
+}

@@ -1,0 +1,98 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/smtpfeed/smtpfeed/test/internet"
+)
+
+// A shape is one kind of work, done by every candidate.
+type shape struct {
+	key, title string
+	world      internet.Config
+	recipients int
+	personal   bool // each recipient has a message of its own, over many connections
+	rounds     int  // at most; 0 is no limit
+}
+
+// The distances of all shapes that are not near: those of the paper that smtpfeed goes back to would be 1998's.
+const (
+	roundTrip  = 50 * time.Millisecond
+	processing = 100 * time.Millisecond
+	dnsDelay   = 30 * time.Millisecond
+)
+
+// far puts the world at a distance.
+func far(c internet.Config) internet.Config {
+	c.RTT, c.Processing, c.DNSDelay, c.Additional = roundTrip, processing, dnsDelay, true
+	return c
+}
+
+// near leaves out every delay: what remains is the cost of the work itself.
+func near(c internet.Config) internet.Config {
+	c.Additional = true
+	return c
+}
+
+// shapes are all there are, in the table's order. A shape with variable envelope return paths (VERP) belongs here once smtpfeed
+// expands them.
+func shapes() []shape {
+	shared := internet.Config{Domains: 10000, Hosts: 200}
+	own := internet.Config{Domains: 10000, Hosts: 10000}
+	// Each domain's first exchanger is a dead host of its own; the second ones are 200 that live.
+	dead := internet.Config{Domains: 1000, Hosts: 1200, DeadHosts: 1000}
+	silent := dead
+	silent.Silent = true
+	return []shape{
+		{key: "a", title: "10,000 recipients, 10,000 domains on 200 hosts", world: far(shared), recipients: 10000},
+		{key: "a0", title: "the same without distances", world: near(shared), recipients: 10000},
+		{key: "b", title: "10,000 recipients, 10,000 domains, each its own host", world: far(own), recipients: 10000},
+		{key: "b0", title: "the same without distances", world: near(own), recipients: 10000},
+		{key: "c", title: "100,000 recipients, half of them in one domain with 4 equal exchangers", world: far(internet.Config{Domains: 10000, Hosts: 200,
+			Big: 500, BigHosts: 4}), recipients: 100000},
+		{key: "d", title: "10,000 messages with one recipient each, 200 at a time, to 200 hosts", world: far(internet.Config{Domains: 200, Hosts: 200}),
+			recipients: 10000, personal: true},
+		{key: "e", title: "1,000 domains whose first exchanger drops everything", world: far(silent), recipients: 1000, rounds: 1},
+		{key: "f", title: "1,000 domains whose first exchanger refuses", world: far(dead), recipients: 1000},
+		{key: "g", title: "30 recipients in 30 domains", world: far(internet.Config{Domains: 30, Hosts: 30}), recipients: 30},
+		{key: "h", title: "10,000 recipients, 3,000 domains on 200 hosts", world: far(internet.Config{Domains: 3000, Hosts: 200}), recipients: 10000},
+	}
+}
+
+// choose picks shapes by their keys; small makes each a tenth, for a quick look.
+func choose(keys string, small bool) ([]shape, error) {
+	all := shapes()
+	var chosen []shape
+	for key := range strings.SplitSeq(keys, ",") {
+		i := index(all, key)
+		if i < 0 {
+			return nil, fmt.Errorf("there is no shape %q", key)
+		}
+		s := all[i]
+		if small {
+			s = s.tenth()
+		}
+		chosen = append(chosen, s)
+	}
+	return chosen, nil
+}
+
+func index(all []shape, key string) int {
+	for i, s := range all {
+		if s.key == key {
+			return i
+		}
+	}
+	return -1
+}
+
+// tenth is the shape with a tenth of everything but its distances.
+func (s shape) tenth() shape {
+	less := func(n int) int { return (n + 9) / 10 }
+	s.title += " (a tenth)"
+	s.recipients = less(s.recipients)
+	s.world.Domains, s.world.Hosts, s.world.DeadHosts = less(s.world.Domains), less(s.world.Hosts), less(s.world.DeadHosts)
+	return s
+}

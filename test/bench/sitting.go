@@ -1,0 +1,87 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"strings"
+)
+
+// measure runs all shapes. The candidates take turns in every round, so that whatever else the machine does meets all of them. With an
+// error it returns the shapes that were finished.
+func (o options) measure(chosen []shape) ([]row, error) {
+	all, err := o.candidates()
+	if err != nil {
+		return nil, err
+	}
+	var rows []row
+	for _, s := range chosen {
+		part, err := o.sitting(s, all)
+		if err != nil {
+			return rows, err
+		}
+		rows = append(rows, part...)
+	}
+	return rows, nil
+}
+
+// sitting does one shape, in one world.
+func (o options) sitting(s shape, all []candidate) ([]row, error) {
+	fmt.Fprintf(os.Stderr, "%s: %s\n", s.key, s.title)
+	dns := dnsFor(all)
+	w, err := startWorld(o.internetd, dns, s.world)
+	if err != nil {
+		return nil, fmt.Errorf("%w (its DNS server is at %s; where that cannot be: -by raw,smtpfeed)", err, dns)
+	}
+	defer w.stop()
+	rows := make([]row, len(all))
+	for round := range o.rounds {
+		if s.rounds > 0 && round >= s.rounds {
+			break
+		}
+		for i, c := range all {
+			f, err := once(c, s, w)
+			if err != nil {
+				return nil, err
+			}
+			rows[i].shape, rows[i].candidate, rows[i].runs = s, c.name(), append(rows[i].runs, f)
+			fmt.Fprintf(os.Stderr, "  %-16s last %6.2f s, median %6.2f s, hand-over %5.2f s, CPU %5.2f s, the world's %5.2f s\n",
+				c.name(), f.Wall, f.Median, f.Dot, f.CPU, f.World)
+		}
+	}
+	return rows, nil
+}
+
+// dnsFor is where the candidates can use a DNS server.
+func dnsFor(all []candidate) string {
+	for _, c := range all {
+		if _, ok := c.(postfix); ok {
+			return dnsForPostfix
+		}
+	}
+	return "127.0.0.1:0"
+}
+
+// candidates are those asked for.
+func (o options) candidates() (all []candidate, err error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	for key := range strings.SplitSeq(o.by, ",") {
+		switch key {
+		case "raw":
+			all = append(all, raw{self})
+		case "postfix", "tuned":
+			if err := noPostfix(); err != nil {
+				fmt.Fprintf(os.Stderr, "bench: without %s: %v\n", key, err)
+				continue
+			}
+			all = append(all, postfix{tuned: key == "tuned"})
+		case "smtpfeed":
+			all = append(all, feeder{o.smtpfeed, o.profile})
+		default:
+			return nil, fmt.Errorf("nobody is called %q", key)
+		}
+	}
+	return all, nil
+}

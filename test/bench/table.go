@@ -1,0 +1,123 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// A row is what one candidate did with one shape, over all rounds.
+type row struct {
+	shape     shape
+	candidate string
+	runs      []figures
+}
+
+// median is that of one figure over the rounds: noise of a busy machine makes a run slower, never faster, so a mean would be
+// the noise's.
+func (r row) median(of func(figures) float64) float64 {
+	all := make([]float64, len(r.runs))
+	for i, f := range r.runs {
+		all[i] = of(f)
+	}
+	slices.Sort(all)
+	n := len(all)
+	if n == 0 {
+		return 0
+	}
+	return (all[(n-1)/2] + all[n/2]) / 2
+}
+
+func (r row) wall() float64 { return r.median(func(f figures) float64 { return f.Wall }) }
+
+// A column is one of the table's.
+type column struct {
+	title string
+	cell  func(r row, all []row) string
+}
+
+func columns() []column {
+	of := func(format func(float64) string, get func(figures) float64) func(row, []row) string {
+		return func(r row, _ []row) string { return format(r.median(get)) }
+	}
+	return []column{
+		{"shape", func(r row, _ []row) string { return r.shape.key }},
+		{"by", func(r row, _ []row) string { return r.candidate }},
+		{"last delivery", of(seconds, func(f figures) float64 { return f.Wall })},
+		{"median delivery", of(seconds, func(f figures) float64 { return f.Median })},
+		{"recipients/s", of(count, func(f figures) float64 { return f.Recipients / f.Wall })},
+		{"sessions", of(count, func(f figures) float64 { return f.Sessions })},
+		{"transactions", of(count, func(f figures) float64 { return f.Transactions })},
+		{"DNS questions", of(count, func(f figures) float64 { return f.Questions })},
+		{"MB sent", of(megabytes, func(f figures) float64 { return f.Octets })},
+		{"CPU", of(seconds, func(f figures) float64 { return f.CPU })},
+		{"memory MB", of(megabytes, func(f figures) float64 { return f.Memory })},
+		{"time of the raw client's", ratio(raw{}.name())},
+		{"of Postfix's", ratio(postfixName)},
+	}
+}
+
+// ratio compares a row's time with another candidate's at the same shape.
+func ratio(with string) func(row, []row) string {
+	return func(r row, all []row) string {
+		for _, o := range all {
+			if o.shape.key == r.shape.key && o.candidate == with && o.wall() > 0 {
+				return strconv.FormatFloat(r.wall()/o.wall(), 'f', 2, 64)
+			}
+		}
+		return ""
+	}
+}
+
+// table is the whole of it as Markdown, with what the letters of the shapes mean below.
+func table(rows []row) string {
+	var b strings.Builder
+	line := func(cells []string) { b.WriteString("| " + strings.Join(cells, " | ") + " |\n") }
+	var titles, rule []string
+	for i, c := range columns() {
+		titles, rule = append(titles, c.title), append(rule, map[bool]string{true: "---", false: "---:"}[i < 2])
+	}
+	line(titles)
+	line(rule)
+	for _, r := range rows {
+		var cells []string
+		for _, c := range columns() {
+			cells = append(cells, c.cell(r, rows))
+		}
+		line(cells)
+	}
+	fmt.Fprintf(&b, "\n%s\n\nMedians of the rounds; %s.\n", legend(rows), machine())
+	return b.String()
+}
+
+// legend explains the shapes in the table.
+func legend(rows []row) string {
+	var b strings.Builder
+	for i, r := range rows {
+		if i > 0 && rows[i-1].shape.key == r.shape.key {
+			continue
+		}
+		fmt.Fprintf(&b, "- %s: %s.", r.shape.key, r.shape.title)
+		for _, o := range rows {
+			if mean := o.median(func(f figures) float64 { return f.Mean }); o.shape.key == r.shape.key && mean > 0 {
+				fmt.Fprintf(&b, " A message takes %s %.1f ms.", o.candidate, 1000*mean)
+			}
+		}
+		b.WriteString("\n")
+	}
+	return b.String()
+}
+
+func seconds(x float64) string { return strconv.FormatFloat(x, 'f', 2, 64) + " s" }
+
+func megabytes(x float64) string { return strconv.FormatFloat(x/1e6, 'f', 1, 64) }
+
+// count writes 10000 as "10,000".
+func count(x float64) string {
+	s := strconv.FormatFloat(x, 'f', 0, 64)
+	for i := len(s) - 3; i > 0; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
+}

@@ -1,0 +1,69 @@
+package main
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// rowOf is a row with one run for each time.
+func rowOf(key, candidate string, walls ...float64) row {
+	r := row{shape: shape{key: key, title: "title of " + key}, candidate: candidate}
+	for _, w := range walls {
+		r.runs = append(r.runs, figures{Wall: w, Recipients: 10000})
+	}
+	return r
+}
+
+func TestMedians(t *testing.T) {
+	assert.Equal(t, 2.0, rowOf("a", "x", 9, 1, 2).wall(), "of three it is the middle one")
+	assert.Equal(t, 1.5, rowOf("a", "x", 2, 1).wall(), "of two the mean")
+	assert.Zero(t, rowOf("a", "x").wall(), "of none nothing")
+}
+
+func TestTableComparesWithinAShape(t *testing.T) {
+	rows := []row{rowOf("a", raw{}.name(), 1), rowOf("a", "smtpfeed", 1.5), rowOf("a", postfixName, 30), rowOf("b", raw{}.name(), 4), rowOf("b", "smtpfeed", 5)}
+	rows[4].runs[0].Mean = 0.2071
+	lines := strings.Split(table(rows), "\n")
+	cells := func(i int) []string {
+		parts := strings.Split(strings.Trim(lines[i], "| "), "|")
+		for k := range parts {
+			parts[k] = strings.TrimSpace(parts[k])
+		}
+		return parts
+	}
+	n := len(columns())
+	assert.Len(t, cells(0), n, "every column has a title")
+	assert.Len(t, cells(1), n, "and a rule")
+	assert.Equal(t, []string{"a", "smtpfeed", "1.50 s"}, cells(3)[:3], "a row begins with shape, candidate and time")
+	assert.Equal(t, []string{"1.50", "0.05"}, cells(3)[n-2:], "and ends with the ratios")
+	assert.Equal(t, "1.25", cells(6)[n-2], "of its own shape")
+	assert.Contains(t, lines, "- a: title of a.", "shapes are explained, once")
+	assert.Contains(t, lines, "- b: title of b. A message takes smtpfeed 207.1 ms.", "with a message's time where it was measured")
+	assert.Contains(t, lines[len(lines)-2], "cores", "the machine is told")
+}
+
+func TestFiguresAreWrittenForReaders(t *testing.T) {
+	assert.Equal(t, []string{"7", "999", "1,000", "1,234,568"}, []string{count(7), count(999), count(1000), count(1234567.8)}, "thousands are set apart")
+	assert.Equal(t, "1.2", megabytes(1234567), "a megabyte is a million")
+	assert.Equal(t, "0.05 s", seconds(0.0512), "two decimals")
+}
+
+func TestReadmeKeepsWhatIsAroundTheTable(t *testing.T) {
+	got, err := replaceMarked("before\n<!-- bench -->\nold\n<!-- /bench -->\nbehind\n", "new\n")
+	require.NoError(t, err)
+	assert.Equal(t, "before\n<!-- bench -->\nnew\n<!-- /bench -->\nbehind\n", got, "only the table changes")
+	again, err := replaceMarked(got, "new\n")
+	require.NoError(t, err)
+	assert.Equal(t, got, again, "writing it twice changes nothing")
+	for name, text := range map[string]string{
+		"no marks":             "text",
+		"no end":               "<!-- bench -->\n",
+		"the end comes before": "<!-- /bench -->\n<!-- bench -->\n",
+	} {
+		_, err := replaceMarked(text, "new\n")
+		assert.Error(t, err, name)
+	}
+}

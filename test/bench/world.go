@@ -1,0 +1,123 @@
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"strconv"
+	"syscall"
+	"time"
+
+	"github.com/smtpfeed/smtpfeed/test/internet"
+)
+
+// A world is the simulated internet, a process of its own so that it does not share a candidate's figures.
+type world struct {
+	cmd                *exec.Cmd
+	dns, control, port string
+	zero               time.Time // when its clock began: at the last reset
+}
+
+// startWorld starts the world of a shape, its DNS server at an address of our own choice.
+func startWorld(program, dns string, c internet.Config) (*world, error) {
+	w := &world{cmd: exec.Command(program, "-dns", dns, "-control", "127.0.0.1:0", "-port", "0",
+		"-domains", strconv.Itoa(c.Domains), "-hosts", strconv.Itoa(c.Hosts), "-dead", strconv.Itoa(c.DeadHosts), "-silent="+strconv.FormatBool(c.Silent),
+		"-big", strconv.Itoa(c.Big), "-big-hosts", strconv.Itoa(c.BigHosts), "-additional="+strconv.FormatBool(c.Additional),
+		"-rtt", c.RTT.String(), "-processing", c.Processing.String(), "-dns-delay", c.DNSDelay.String())}
+	w.cmd.Stderr = os.Stderr
+	w.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
+	out, err := w.cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := w.cmd.Start(); err != nil {
+		return nil, fmt.Errorf("%w (make bench builds it)", err)
+	}
+	var ready struct {
+		Port         int
+		DNS, Control string
+	}
+	if err := json.NewDecoder(bufio.NewReader(out)).Decode(&ready); err != nil {
+		w.stop()
+		return nil, fmt.Errorf("the simulated internet did not start: %w", err)
+	}
+	w.dns, w.control, w.port = ready.DNS, "http://"+ready.Control, strconv.Itoa(ready.Port)
+	return w, nil
+}
+
+func (w *world) stop() {
+	w.cmd.Process.Signal(syscall.SIGTERM)
+	w.cmd.Wait()
+}
+
+// reset makes the world forget.
+func (w *world) reset() error {
+	before := time.Now()
+	r, err := http.Post(w.control+"/reset", "", nil)
+	if err != nil {
+		return err
+	}
+	r.Body.Close()
+	// The world took its time somewhere in between; the middle is wrong by less than a millisecond.
+	w.zero = before.Add(time.Since(before) / 2)
+	return nil
+}
+
+func (w *world) progress() (p internet.Progress, err error) { return p, w.get("/progress", &p) }
+
+// waitFor waits until n recipients have arrived. It asks rarely: asking costs the world time.
+func (w *world) waitFor(n int, patience time.Duration) error {
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
+		p, err := w.progress()
+		if err != nil || p.Recipients >= n {
+			return err
+		}
+	}
+	return fmt.Errorf("not all of %d recipients arrived within %v", n, patience)
+}
+
+// An account is a report and who is missing.
+type account struct {
+	internet.Report
+	missing internet.Addresses
+}
+
+// settled is the report once no session is open, when all octets are counted.
+func (w *world) settled() (a account, err error) {
+	for range 500 {
+		if err = w.get("/report", &a.Report); err != nil || a.Open == 0 {
+			break
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	if err == nil {
+		err = w.get("/missing?n="+strconv.Itoa(a.Recipients), &a.missing)
+	}
+	return a, err
+}
+
+func (w *world) get(path string, into any) error {
+	r, err := http.Get(w.control + path)
+	if err != nil {
+		return err
+	}
+	defer r.Body.Close()
+	return json.NewDecoder(r.Body).Decode(into)
+}
+
+// exactlyOnce finds what a candidate did wrong.
+func exactlyOnce(s shape, r internet.Report, missing internet.Addresses) error {
+	contents := 1
+	if s.personal {
+		contents = s.recipients
+	}
+	if r.Recipients == s.recipients && r.Contents == contents &&
+		missing.Count+r.Duplicates.Count+r.Misrouted.Count+r.Unknown.Count+r.Violations+r.Refused == 0 {
+		return nil
+	}
+	return fmt.Errorf("%d of %d recipients arrived; %d missing, %d twice, %d at a wrong host, %d unknown, %d refused; %d of %d contents; %d violations: %q",
+		r.Recipients, s.recipients, missing.Count, r.Duplicates.Count, r.Misrouted.Count, r.Unknown.Count, r.Refused, r.Contents, contents, r.Violations, r.Broken)
+}
