@@ -40,7 +40,7 @@ const dnsForPostfix = "127.0.53.53:53"
 // noPostfix says why Postfix cannot run here; nil: it can.
 func noPostfix() error {
 	if os.Geteuid() != 0 {
-		return errors.New("Postfix's master, and a private resolv.conf, need root")
+		return errors.New("bench: Postfix's master, and a private resolv.conf, need root")
 	}
 	for _, command := range []string{"postfix", "unshare", "mount"} {
 		if _, err := exec.LookPath(command); err != nil {
@@ -138,7 +138,7 @@ func (m *master) path(name ...string) string {
 // failure has the end of Postfix's log in it.
 func (m *master) failure(what string) error {
 	log, _ := os.ReadFile(m.path("maillog")) // none is as good as an empty one
-	return fmt.Errorf("Postfix: %s\n%s", what, log[max(0, len(log)-4000):])
+	return fmt.Errorf("bench: Postfix: %s\n%s", what, log[max(0, len(log)-4000):])
 }
 
 // warm has as many recipients delivered as there may be processes, each in a domain of its own as far as there are, and makes the world
