@@ -59,5 +59,6 @@ type order struct {
 	params      Params
 	body        *wire.Body
 	to          []wire.Address
-	deadline    time.Time // no octet of the end of data leaves after it, and no reply is waited for
+	deadline    time.Time // of the envelope that ends first: no octet of the end of data leaves after it
+	latest      time.Time // of the envelope that ends last: no final reply is waited for after it
 }

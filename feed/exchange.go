@@ -41,6 +41,15 @@ func (x *exchange) appendMail(b []byte, caps wire.Caps) []byte {
 	return wire.AppendMAIL(b, x.order.from, m)
 }
 
+// limit is when the budget ends the wait for a reply. Behind the end of data that is the last envelope's: giving up for the first
+// one would make the recipients of all others uncertain.
+func (x *exchange) limit() time.Time {
+	if x.report.dotted {
+		return x.order.latest
+	}
+	return x.order.deadline
+}
+
 // answered says that r, if it is the reply it seems to be, leaves no other owed before we write again (RFC 2920 section 3.1
 // calls it a synchronisation point). An invitation to send the body has its own rules for what comes behind it.
 func (x *exchange) answered(r wire.Reply) bool {

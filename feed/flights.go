@@ -51,11 +51,14 @@ func orderOf(now time.Time, f *flight) *order {
 		o.to[i] = r.address()
 		r.place, r.begun = placeFlight, now.Sub(r.envelope.since)
 		r.visits++
-		if d := r.deadline(); i == 0 || d.Before(o.deadline) {
+		d := r.deadline().Add(-budgetReserve)
+		if i == 0 || d.Before(o.deadline) {
 			o.deadline = d
 		}
+		if d.After(o.latest) {
+			o.latest = d
+		}
 	}
-	o.deadline = o.deadline.Add(-budgetReserve)
 	return o
 }
 
@@ -103,7 +106,11 @@ func (e *engine) flightFinished(now time.Time, ev finished) {
 	t := newTrial(ev.report, f)
 	var again recipientList
 	for i, r := range f.recipients {
-		e.obey(now, r, t.verdict(i), &again)
+		v := t.verdict(i)
+		if v.cut && r.wanted() && r.deadline().Sub(now) > 2*budgetReserve {
+			v.step, v.free = stepAgain, true // somebody else's budget ended: this one has time for another transaction
+		}
+		e.obey(now, r, v, &again)
 	}
 	e.learn(now, h, t)
 	s.done++

@@ -10,21 +10,18 @@ import (
 // is dialled beside the first, and when none is left the recipients go to the next exchanger of their route, if they have one. The
 // dials go on: who answers first is used, who does not is remembered.
 
-// hedge is called when a dial was not answered for the hedge delay.
+// hedge is called when a dial was not answered for the hedge delay, and again while nothing can be done about it.
 func (e *engine) hedge(now time.Time, s *session) {
 	h := s.host
 	s.mute = true
-	if len(h.sessions) > h.dialing || h.waiting == 0 {
-		return // others carry the work, or there is none
-	}
-	if addr, ok := h.untried(now); ok {
-		if len(h.sessions) < h.limit.cap && len(e.sessions) < e.config.Sessions {
-			e.counts.Hedges++
-			e.dial(now, h, addr)
-		}
-		return
-	}
-	if !h.silent {
+	addr, untried := h.untried(now)
+	switch {
+	case len(h.sessions) > h.dialing || h.waiting == 0: // others carry the work, or there is none yet
+		e.timers.set(&s.hedge, now.Add(e.config.HedgeDelay))
+	case untried && len(h.sessions) < h.limit.cap && len(e.sessions) < e.config.Sessions:
+		e.counts.Hedges++
+		e.dial(now, h, addr)
+	case !h.silent:
 		h.silent = true
 		e.silent = append(e.silent, h)
 		e.regroup(now, h)
@@ -42,7 +39,7 @@ func (h *host) untried(now time.Time) (addr int, ok bool) {
 	return 0, false
 }
 
-// answered notes that a host that was silent is not, or that its dials have ended.
+// answered notes that a host that was silent is not: a session opened, or its dials have ended.
 func (e *engine) answered(h *host) {
 	if h.silent {
 		h.silent = false
@@ -56,7 +53,6 @@ func (e *engine) sessionConnected(ev connected) {
 	s := e.sessions[ev.session]
 	s.mute = false
 	e.timers.stop(&s.hedge)
-	e.answered(s.host)
 }
 
 // won ends the dials that were slower than the session that opened, and remembers their addresses. If the host itself had been

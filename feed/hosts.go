@@ -116,16 +116,16 @@ func (h *host) count(r *recipient, n int) {
 	}
 }
 
+// drop empties a lane. It keeps its place among the lanes until the turn comes to it: taking one of thousands out of the
+// middle, for each of thousands of messages, would cost seconds.
 func (h *host) drop(l *lane) {
 	for !l.list.empty() {
 		l.list.pop().place = placeDone
 	}
 	delete(h.laneOf, l.message)
-	if h.lanes[0] == l { // as always behind a cut: thousands of one-recipient messages must not cost a search each
-		h.lanes = h.lanes[1:]
-		return
+	if len(h.lanes) > 2*len(h.laneOf)+16 {
+		h.lanes = slices.DeleteFunc(h.lanes, func(l *lane) bool { return l.waiting == 0 })
 	}
-	h.lanes = slices.DeleteFunc(h.lanes, func(o *lane) bool { return o == l })
 }
 
 // wake notes that the host's queue or sessions changed: it is pumped at the next take, when all that happened at once is in.
@@ -138,7 +138,11 @@ func (e *engine) wake(h *host) {
 
 // cut takes the recipients of the next transaction out of the queue, all of one message. The caller knows that some wait.
 func (h *host) cut(oneDomain bool) []*recipient {
+	for h.lanes[0].waiting == 0 {
+		h.lanes = h.lanes[1:]
+	}
 	l := h.lanes[0]
+	h.lanes = h.lanes[1:]
 	n := min(h.limit.recipients, l.waiting)
 	cut := make([]*recipient, 0, n)
 	for len(cut) < n {
@@ -158,7 +162,7 @@ func (h *host) cut(oneDomain bool) []*recipient {
 	if l.waiting == 0 {
 		h.drop(l)
 	} else {
-		h.lanes = append(h.lanes[1:], l)
+		h.lanes = append(h.lanes, l)
 	}
 	return cut
 }

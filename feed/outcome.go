@@ -82,6 +82,7 @@ type verdict struct {
 	step    step
 	outcome *Outcome // what the recipient is told, now or when nothing else is left
 	free    bool     // nobody is to blame: the visit does not count
+	cut     bool     // it was cut short for an envelope whose budget ended: settled, unless the recipient has time left
 }
 
 // A trial is one report before the table: the only place that says what happens next to a recipient.
@@ -302,11 +303,12 @@ func (t *trial) lost() *Outcome {
 // cut is the verdict on a dialogue that we ourselves broke off before the end of data: for want of time, or because this process
 // stops at once.
 func (t *trial) cut() verdict {
-	status := outcomeBudget.Status
+	o := &Outcome{Class: Deferred, Status: outcomeBudget.Status, Err: t.rep.err, Via: &t.via}
 	if errors.Is(t.rep.err, net.ErrClosed) {
-		status = outcomeDraining.Status
+		o.Status = outcomeDraining.Status
+		return verdict{outcome: o}
 	}
-	return verdict{outcome: &Outcome{Class: Deferred, Status: status, Err: t.rep.err, Via: &t.via}}
+	return verdict{outcome: o, cut: true}
 }
 
 // good says that the transaction went as it should: its end of data was answered, whatever the answer.

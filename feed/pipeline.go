@@ -61,7 +61,7 @@ func (p *pipeline) due(x *exchange) time.Time {
 	if x.failed != nil {
 		at = time.Now().Add(lastWordsWait)
 	}
-	return earlier(at, x.order.deadline)
+	return earlier(at, x.limit())
 }
 
 func earlier(a, b time.Time) time.Time {
@@ -78,7 +78,7 @@ func (p *pipeline) overdue() {
 	if err == nil {
 		err = brokenAt(x.stage, os.ErrDeadlineExceeded)
 	}
-	cut := !time.Now().Before(x.order.deadline)
+	cut := !time.Now().Before(x.limit())
 	p.breakOff(err, cut)
 }
 
