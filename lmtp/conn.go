@@ -152,9 +152,7 @@ func (c *conn) awaitCommand(deadline time.Time) error {
 		return c.inputErr
 	}
 	c.out.flush()
-	if c.wait(deadline) {
-		return c.goodbye()
-	}
+	c.wait(deadline)
 	err := c.fill()
 	if c.waited() && errors.Is(err, os.ErrDeadlineExceeded) {
 		return c.goodbye()
@@ -162,29 +160,46 @@ func (c *conn) awaitCommand(deadline time.Time) error {
 	return err // go-smtp answers 421 to a deadline
 }
 
-// wait arms the deadline, unless the connection has to end.
-func (c *conn) wait(deadline time.Time) (ending bool) {
+// wait arms the deadline; when the connection has to end, for as long as it is still listened to.
+func (c *conn) wait(deadline time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.ending() {
-		return true
-	}
 	c.waiting = true
+	if left, ending := c.patience(); ending {
+		if soon := time.Now().Add(left); soon.Before(deadline) {
+			deadline = soon
+		}
+	}
 	c.Conn.SetReadDeadline(deadline)
-	return false
 }
 
 func (c *conn) waited() (ending bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.waiting = false
-	return c.ending()
+	_, ending = c.patience()
+	return ending
 }
 
-// ending says that no more commands are wanted. A host whose first MAIL is still to come would take the end of its connection
-// for a broken server; until the listeners close it may send it, to hear 451.
-func (c *conn) ending() bool {
-	return c.stage >= closing || c.stage == draining && c.begun && !c.open
+const (
+	// quietGrace is how long a connection without a transaction is listened to while the server ends. A host that was refused at
+	// MAIL is still sending what it had written behind it, and must find no broken connection.
+	quietGrace = time.Second
+	// openGrace is the same for one with a transaction whose host has fallen silent between two commands.
+	openGrace = 5 * time.Second
+)
+
+// patience is how long the server, when it ends, waits for the connection's next command. A host whose first MAIL is still to
+// come would take the end of its connection for a broken server; until the listeners close it may send it, to hear 451.
+func (c *conn) patience() (left time.Duration, ending bool) {
+	switch {
+	case c.stage < draining, c.stage == draining && !c.begun:
+		return 0, false
+	case c.open:
+		return openGrace, true
+	default:
+		return quietGrace, true
+	}
 }
 
 // goodbye ends the connection. RFC 5321 section 3.8: 421 is the reply to any command of a server that shuts down.
@@ -203,8 +218,8 @@ func (c *conn) advance(to stage) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.stage = to
-	if c.waiting && c.ending() {
-		c.Conn.SetReadDeadline(past)
+	if left, ending := c.patience(); c.waiting && ending {
+		c.Conn.SetReadDeadline(time.Now().Add(left))
 	}
 }
 

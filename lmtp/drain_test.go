@@ -100,6 +100,42 @@ func TestDrainHearsOutWhoHasJustConnected(t *testing.T) {
 	})
 }
 
+// A host that was refused at MAIL goes on sending what it had written behind it, in its own time. All of that is answered.
+func TestDrainAnswersAGroupThatIsStillComing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, connect := simulated(t, Config{})
+		h := connect().hello()
+		done := drain(t.Context(), f.server)
+		h.send("MAIL FROM:<>")
+		h.expect("451 4.3.2 ")
+		for range 20 {
+			time.Sleep(quietGrace / 2)
+			h.send("RCPT TO:<a@x.example>")
+			h.expect("503 ")
+		}
+		h.send("QUIT")
+		h.expect("221 ")
+		h.closed()
+		<-done
+	})
+}
+
+// A host that falls silent in the middle of a transaction does not hold up the end.
+func TestDrainDoesNotWaitForASilentHost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, connect := simulated(t, Config{})
+		h := connect().hello()
+		h.send("MAIL FROM:<>", "RCPT TO:<c@x.example>")
+		h.expect("250 ", "250 ")
+		began := time.Now()
+		done := drain(t.Context(), f.server)
+		h.expect("421 4.3.2 ")
+		h.closed()
+		<-done
+		assert.Equal(t, openGrace, time.Since(began), "after a moment it is left")
+	})
+}
+
 func TestDrainEndsWithItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f, connect := simulated(t, Config{})

@@ -3,6 +3,7 @@ package lmtp
 import (
 	"net/netip"
 	"strconv"
+	"strings"
 
 	"github.com/emersion/go-smtp"
 
@@ -85,6 +86,9 @@ func via(v *feed.Via) string {
 	name := wire.Clean(v.MX, maxName)
 	if v.Addr == (netip.AddrPort{}) {
 		return name
+	}
+	if strings.HasPrefix(name, "[") {
+		name = "" // an address literal: the address tells it
 	}
 	return name + "[" + v.Addr.Addr().Unmap().WithZone("").String() + "]:" + strconv.Itoa(int(v.Addr.Port()))
 }

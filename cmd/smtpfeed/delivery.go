@@ -56,10 +56,16 @@ func (d *delivery) drain(ctx context.Context) {
 	}
 }
 
-// stop ends at once: connections are cut, and the host MTAs keep what was not answered.
+// stopGrace is how long a stop at once waits for host MTAs to take their replies.
+const stopGrace = 3 * time.Second
+
+// stop ends at once: sessions are cut, which settles every recipient, and the host MTAs get their replies if they take them now.
+// To some of them a connection that ends without a word says that nothing works here.
 func (d *delivery) stop() {
-	d.lmtp.Close()
 	d.cancel()
+	ctx, cancel := context.WithTimeout(context.Background(), stopGrace)
+	defer cancel()
+	d.lmtp.Drain(ctx)
 	<-d.done
 }
 
