@@ -37,6 +37,13 @@ func (p postfix) name() string {
 // dnsForPostfix is where the world's DNS server must be for Postfix to find it: resolv.conf has no ports.
 const dnsForPostfix = "127.0.53.53:53"
 
+// Where Postfix takes mail. On 127.0.0.1 any port may be some client's, which here are thousands, and Postfix cannot be given an
+// open socket.
+const (
+	heldAddr = "127.0.53.53:10025" // what comes in here is held
+	openAddr = "127.0.53.53:10026" // what comes in here is delivered
+)
+
 // noPostfix says why Postfix cannot run here; nil: it can.
 func noPostfix() error {
 	if os.Geteuid() != 0 {
@@ -85,10 +92,8 @@ const patience = 15 * time.Minute
 // A master is one running instance, whose files are all in one directory.
 type master struct {
 	postfix
-	dir  string
-	held string // address of an SMTP server whose mail is held
-	open string // address of one whose mail is delivered
-	cmd  *exec.Cmd
+	dir string
+	cmd *exec.Cmd
 }
 
 func startMaster(p postfix, w *world) (*master, error) {
@@ -122,7 +127,7 @@ func (m *master) start() error {
 		return err
 	}
 	for range 500 {
-		if p, err := dial(m.open); err == nil {
+		if p, err := dial(openAddr); err == nil {
 			p.quit()
 			return nil
 		}
@@ -146,7 +151,7 @@ func (m *master) failure(what string) error {
 // counts as they are used again.
 func (m *master) warm(s shape, w *world) error {
 	n := min(s.world.Domains, m.processes())
-	if err := submit(m.open, []submission{{internet.List(s.world, n), letter()}}); err != nil {
+	if err := submit(openAddr, []submission{{internet.List(s.world, n), letter()}}); err != nil {
 		return err
 	}
 	if err := w.waitFor(n, patience); err != nil {
@@ -164,7 +169,7 @@ const injectors = 8
 // inject puts the work of a shape into the queue, where it is held.
 func (m *master) inject(s shape) error {
 	if !s.personal {
-		return submit(m.held, []submission{{internet.List(s.world, s.recipients), letter()}})
+		return submit(heldAddr, []submission{{internet.List(s.world, s.recipients), letter()}})
 	}
 	shares := make([][]submission, injectors)
 	for i := range s.recipients {
@@ -174,7 +179,7 @@ func (m *master) inject(s shape) error {
 	var all sync.WaitGroup
 	errs := make([]error, injectors)
 	for k, share := range shares {
-		all.Go(func() { errs[k] = submit(m.held, share) })
+		all.Go(func() { errs[k] = submit(heldAddr, share) })
 	}
 	all.Wait()
 	return errors.Join(errs...)

@@ -15,9 +15,6 @@ func (m *master) prepare(w *world) error {
 	if err != nil {
 		return err
 	}
-	if m.held, m.open, err = unusedAddrs(); err != nil {
-		return err
-	}
 	for name, text := range map[string]string{
 		"main.cf":     m.mainCF(w.port),
 		"master.cf":   m.masterCF(),
@@ -38,21 +35,6 @@ func (m *master) prepare(w *world) error {
 		}
 	}
 	return nil
-}
-
-// unusedAddrs are two addresses that nobody listens on. Postfix cannot be given an open socket.
-func unusedAddrs() (one, other string, err error) {
-	a, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		return "", "", err
-	}
-	defer a.Close()
-	b, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		return "", "", err
-	}
-	defer b.Close()
-	return a.Addr().String(), b.Addr().String(), nil
 }
 
 func (m *master) write(name, text string) error {
@@ -117,8 +99,8 @@ func (p postfix) processes() int {
 // masterCF is Debian's for the services that mail needs, without its chroot, which would need copies of the system's files.
 func (m *master) masterCF() string {
 	services := []string{
-		m.held + " inet n - n - - smtpd -o smtpd_client_restrictions=check_client_access,static:HOLD",
-		m.open + " inet n - n - - smtpd",
+		heldAddr + " inet n - n - - smtpd -o smtpd_client_restrictions=check_client_access,static:HOLD",
+		openAddr + " inet n - n - - smtpd",
 		"postlog unix-dgram n - n - 1 postlogd",
 		"cleanup unix n - n - 0 cleanup",
 		"qmgr unix n - n 300 1 qmgr",

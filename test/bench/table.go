@@ -87,7 +87,7 @@ func table(rows []row) string {
 		}
 		line(cells)
 	}
-	fmt.Fprintf(&b, "\n%s\n\nMedians of the rounds; %s.\n", legend(rows), machine())
+	fmt.Fprintf(&b, "\n%s\nMedians of the rounds; %s.\n", legend(rows), machine())
 	return b.String()
 }
 
