@@ -106,6 +106,7 @@ func TestDrainAnswersAGroupThatIsStillComing(t *testing.T) {
 		f, connect := simulated(t, Config{})
 		h := connect().hello()
 		done := drain(t.Context(), f.server)
+		synctest.Wait()
 		h.send("MAIL FROM:<>")
 		h.expect("451 4.3.2 ")
 		for range 20 {
