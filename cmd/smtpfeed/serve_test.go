@@ -152,6 +152,7 @@ func TestSecondSignalStopsAtOnce(t *testing.T) {
 	assert.Equal(t, exitTemporary, f.code, "that says to try again")
 	rest, _ := io.ReadAll(h.in)
 	assert.NotContains(t, string(rest), "250", "nothing is called delivered whose reply was not read: %q", rest)
+	assert.True(t, strings.HasPrefix(string(rest), "451 4.4.2 "), "and the host MTA is told, not left: %q", rest)
 }
 
 func TestReloadAppliesWhatItCan(t *testing.T) {
