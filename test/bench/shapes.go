@@ -47,9 +47,9 @@ func shapes() []shape {
 	silent.Silent = true
 	return []shape{
 		{key: "a", title: "10,000 recipients, 10,000 domains on 200 hosts", world: far(shared), recipients: 10000},
-		{key: "a0", title: "the same without distances", world: near(shared), recipients: 10000},
+		{key: "a0", title: "as a, without distances", world: near(shared), recipients: 10000},
 		{key: "b", title: "10,000 recipients, 10,000 domains, each its own host", world: far(own), recipients: 10000},
-		{key: "b0", title: "the same without distances", world: near(own), recipients: 10000},
+		{key: "b0", title: "as b, without distances", world: near(own), recipients: 10000},
 		{key: "c", title: "100,000 recipients, half of them in one domain with 4 equal exchangers", world: far(internet.Config{Domains: 10000, Hosts: 200,
 			Big: 500, BigHosts: 4}), recipients: 100000},
 		{key: "d", title: "10,000 messages with one recipient each, 200 at a time, to 200 hosts", world: far(internet.Config{Domains: 200, Hosts: 200}),
