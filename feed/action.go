@@ -58,7 +58,10 @@ type order struct {
 	from        wire.Address
 	params      Params
 	body        *wire.Body
+	header      []byte // a header line that goes before the body; nil is none
 	to          []wire.Address
+	lockstep    bool      // each command waits for the reply to the one before it
+	chunked     bool      // the body goes by BDAT
 	deadline    time.Time // of the envelope that ends first: no octet of the end of data leaves after it
 	latest      time.Time // of the envelope that ends last: no final reply is waited for after it
 }

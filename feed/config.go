@@ -21,6 +21,8 @@ type Config struct {
 	SessionsPerHost          int       // cap of the concurrency one host can earn; 0 is 10
 	RecipientsPerTransaction int       // 0 is 100
 	Piggyback                Piggyback // recipients of several domains in one transaction
+	ChunkingFrom             int64     // octets of a body from which it goes by BDAT where CHUNKING is offered; negative is never; 0 is 256 KiB
+	VERP                     []VERP    // rules for personal envelope senders; the first that matches a sender counts
 	Family                   Family    // which addresses are dialled
 
 	ConnectTimeout time.Duration // 0 is 30 s
@@ -97,6 +99,7 @@ func (c Config) withDefaults() Config {
 	c.Sessions = cmp.Or(c.Sessions, 4000)
 	c.SessionsPerHost = cmp.Or(c.SessionsPerHost, 10)
 	c.RecipientsPerTransaction = cmp.Or(c.RecipientsPerTransaction, 100)
+	c.ChunkingFrom = cmp.Or(c.ChunkingFrom, 256<<10)
 	c.ConnectTimeout = cmp.Or(c.ConnectTimeout, 30*time.Second)
 	c.HedgeDelay = cmp.Or(c.HedgeDelay, 500*time.Millisecond)
 	c.IdleTimeout = cmp.Or(c.IdleTimeout, 30*time.Second)

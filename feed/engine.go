@@ -33,6 +33,7 @@ type engine struct {
 	rest           []resting // sessions at rest, the oldest first
 	silent         []*host   // that do not answer dials, see hedge
 	hungry         []*host   // wait for the process's session budget, the first come first
+	families       [2]family // IPv4 and IPv6
 	leaving        int       // sessions that were hung up and have not ended
 	exhausted      time.Time // until when this machine is believed to have no descriptors or ports left
 	exhaustedTimer timer

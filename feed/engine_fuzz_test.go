@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"os"
 	"testing"
 	"time"
 
@@ -52,7 +53,8 @@ type model struct {
 func newModel(t testing.TB, script []byte) *model {
 	return &model{t: t, trace: newTracer(t.Output()), now: epoch, bytes: script, hands: map[sessionID][]*order{}, clear: map[sessionID]bool{},
 		hung: map[sessionID]bool{}, settled: map[string]map[int]int{}, sizes: map[string]int{},
-		e: newEngine(Config{Seed: 1, Sessions: 4, SessionsPerHost: 2, RecipientsPerTransaction: 3}.withDefaults())}
+		e: newEngine(Config{Seed: 1, Sessions: 4, SessionsPerHost: 2, RecipientsPerTransaction: 3,
+			VERP: []VERP{{Sender: "verp@d1.test", Template: "verp+{local}={domain}@d1.test"}}}.withDefaults())}
 }
 
 // pick is the next choice below n; 0 when the script is used up.
@@ -153,6 +155,9 @@ func (w *model) send() {
 		e.Recipients = append(e.Recipients, mustAddress(w.t, fmt.Sprintf("u%d@%s", w.pick(6), domain)))
 		e.Routes = append(e.Routes, domain)
 	}
+	if w.pick(4) == 1 {
+		e.From = mustAddress(w.t, "verp@d1.test")
+	}
 	w.settled[id], w.sizes[id] = map[int]int{}, len(e.Recipients)
 	w.event(sent{envelope: e})
 }
@@ -175,6 +180,9 @@ func (w *model) resolve(fail bool) {
 		for j := range 1 + n%2 {
 			mx.Addrs = append(mx.Addrs, netip.AddrFrom4([4]byte{192, 0, byte(j), byte(n)}))
 		}
+		if n == 3 {
+			mx.Addrs = append(mx.Addrs, netip.MustParseAddr("2001:db8::3"))
+		}
 		rt.MX = append(rt.MX, mx)
 	}
 	w.event(resolved{domain: domain, route: rt})
@@ -186,17 +194,26 @@ func (w *model) answerDial() {
 	}
 	id := w.dials[0]
 	w.dials = w.dials[1:]
-	switch w.pick(6) {
+	caps := wire.Caps{Pipelining: true}
+	switch w.pick(10) {
 	case 0:
-		w.event(ended{session: id, closing: closing{stage: stageConnect, err: errors.New("refused")}})
+		w.event(ended{session: id, closing: closing{stage: stageConnect, err: errors.New("refused"), noRoute: w.pick(2) == 1}})
+		return
 	case 1:
 		w.event(ended{session: id, closing: closing{stage: stageConnect, err: errors.New("too many open files"), local: true}})
+		return
 	case 2:
 		w.event(ended{session: id, closing: closing{stage: stageGreeting, reply: wire.Reply{Code: 421}}})
-	default:
-		w.open = append(w.open, id)
-		w.event(opened{session: id, caps: wire.Caps{Pipelining: true}})
+		return
+	case 3:
+		caps.MailMax = 1 + w.pick(3)
+	case 4:
+		caps.RcptDomainMax = 1 + w.pick(2)
+	case 5:
+		caps.RcptMax = 1 + w.pick(2)
 	}
+	w.open = append(w.open, id)
+	w.event(opened{session: id, caps: caps})
 }
 
 // answerTransaction clears or finishes the first transaction of some session.
@@ -255,6 +272,14 @@ func (w *model) reportOf(o *order, how int) *report {
 		r.dotted, r.final, r.err = false, wire.Reply{}, errors.New("reset")
 	case 9:
 		r.dotted, r.final, r.err, r.local = false, wire.Reply{}, errors.New("late"), true
+	case 10:
+		r.dotted, r.final, r.data, r.err = false, wire.Reply{}, wire.Reply{}, &protocolError{stage: stageRcpt, reason: "lost count"}
+	case 11:
+		*r = report{transaction: o.transaction, mail: wire.Reply{Code: 250}, err: brokenAt(stageRcpt, os.ErrDeadlineExceeded), stage: stageRcpt}
+		return r
+	case 12:
+		*r = report{transaction: o.transaction, mail: wire.Reply{Code: 452, Text: "too many messages"}, data: wire.Reply{Code: 503}}
+		codes = []int{503}
 	}
 	for i := range o.to {
 		r.rcpts = append(r.rcpts, wire.Reply{Code: codes[i%len(codes)]})

@@ -102,10 +102,11 @@ func (s stage) String() string {
 
 // A closing says why a session ended.
 type closing struct {
-	stage stage
-	reply wire.Reply // what the peer said, when its words are the reason
-	err   error      // the reason otherwise; nil for an orderly end
-	local bool       // this machine ran out of something: the host is not to blame
+	stage   stage
+	reply   wire.Reply // what the peer said, when its words are the reason
+	err     error      // the reason otherwise; nil for an orderly end
+	local   bool       // this machine ran out of something: the host is not to blame
+	noRoute bool       // this machine has no way to addresses of that family
 }
 
 // orderly says that the session ended because we wanted it to.

@@ -20,15 +20,21 @@ type exchange struct {
 	over    bool
 }
 
-// commands is the whole group: MAIL, all RCPT, DATA.
+// commands is the whole group: MAIL, all RCPT, and DATA unless the body goes by BDAT.
 func (x *exchange) commands(caps wire.Caps) []byte {
 	b := make([]byte, 0, 128+64*len(x.order.to))
 	b = x.appendMail(b, caps)
 	for _, to := range x.order.to {
 		b = wire.AppendRCPT(b, to)
 	}
+	if x.order.chunked {
+		return b
+	}
 	return append(b, wire.DATA...)
 }
+
+// size is how many octets the message has, as SIZE and BDAT count them.
+func (x *exchange) size() int64 { return int64(len(x.order.header)) + x.order.body.Size() }
 
 func (x *exchange) appendMail(b []byte, caps wire.Caps) []byte {
 	m := wire.MailParams{
@@ -36,7 +42,7 @@ func (x *exchange) appendMail(b []byte, caps wire.Caps) []byte {
 		SMTPUTF8:     caps.SMTPUTF8 && x.order.params.SMTPUTF8,
 	}
 	if caps.HasSize {
-		m.Size = x.order.body.Size()
+		m.Size = x.size()
 	}
 	return wire.AppendMAIL(b, x.order.from, m)
 }
@@ -53,10 +59,14 @@ func (x *exchange) limit() time.Time {
 // answered says that r, if it is the reply it seems to be, leaves no other owed before we write again (RFC 2920 section 3.1
 // calls it a synchronisation point). An invitation to send the body has its own rules for what comes behind it.
 func (x *exchange) answered(r wire.Reply) bool {
-	if x.stage == stageData {
+	switch {
+	case x.stage == stageData:
 		return r.Code/100 != 3
+	case x.order.chunked && x.stage == stageRcpt && len(x.report.rcpts)+1 == len(x.order.to):
+		return true
+	default:
+		return x.stage < stageData && !x.group
 	}
-	return x.stage < stageData && !x.group
 }
 
 // surplus says that there is a reply which belongs to no command: those before it may stand in the wrong places too. A

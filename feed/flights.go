@@ -20,16 +20,26 @@ type flight struct {
 	message    *message
 	recipients []*recipient
 	via        Via
+	grouped    bool // its commands are written at once
+	rode       bool // behind the body of the one before it
+	chunked    bool // its body goes by BDAT
+	proven     bool // the host was seen to answer a group as it should
 }
 
-// transmit cuts a transaction from the queue and gives it to the session.
-func (e *engine) transmit(now time.Time, s *session) {
+// transmit cuts a transaction from the queue and gives it to the session. It is false when nothing that waits may go by it.
+func (e *engine) transmit(now time.Time, s *session) bool {
 	h := s.host
+	rs := h.cut(s, e.oneDomain(h))
+	if len(rs) == 0 {
+		return false
+	}
 	e.timers.stop(&s.idle)
-	rs := h.cut(e.oneDomain(h))
 	h.cutAt = now
 	e.lastTransaction++
-	f := &flight{id: e.lastTransaction, message: rs[0].envelope.message, recipients: rs}
+	s.begun++
+	f := &flight{id: e.lastTransaction, message: rs[0].envelope.message, recipients: rs, rode: len(s.flights) > 0}
+	f.grouped, f.proven = s.caps.Pipelining && !h.limit.noPipelining, h.limit.pipelines
+	f.chunked = s.caps.Chunking && !h.limit.noChunking && e.config.ChunkingFrom > 0 && f.message.body.Size() >= e.config.ChunkingFrom
 	f.via = Via{MX: h.name, Addr: h.addrs[s.addr], Source: s.source, Session: uint64(s.id), Transaction: uint64(f.id),
 		Recipients: len(rs), Reused: s.done > 0 || len(s.flights) > 0}
 	if !f.via.Reused {
@@ -41,12 +51,17 @@ func (e *engine) transmit(now time.Time, s *session) {
 	e.act(transmit{session: s.id, order: orderOf(now, f)})
 	s.state = sessionBusy
 	s.flights = append(s.flights, f)
+	return true
 }
 
 // orderOf writes the order for a flight and sends its recipients off.
 func orderOf(now time.Time, f *flight) *order {
 	m := f.message
-	o := &order{transaction: f.id, from: m.from, params: m.params, body: m.body, to: make([]wire.Address, len(f.recipients))}
+	o := &order{transaction: f.id, from: m.from, params: m.params, body: m.body, to: make([]wire.Address, len(f.recipients)),
+		lockstep: !f.grouped, chunked: f.chunked}
+	if m.verp != nil {
+		o.from, o.header = m.verp.personal(m.from, f.recipients[0].address())
+	}
 	for i, r := range f.recipients {
 		o.to[i] = r.address()
 		r.place, r.begun = placeFlight, now.Sub(r.envelope.since)
@@ -72,6 +87,12 @@ func (e *engine) countTransaction(s *session, f *flight) {
 	}
 	if f.mixed() {
 		e.counts.Piggybacked++
+	}
+	if f.chunked {
+		e.counts.Chunked++
+	}
+	if f.message.verp != nil {
+		e.counts.Personal++
 	}
 }
 
@@ -102,17 +123,21 @@ func (e *engine) flightFinished(now time.Time, ev finished) {
 	s.flights = s.flights[1:]
 	h.clear = slices.DeleteFunc(h.clear, func(o *session) bool { return o == s })
 	h.flying -= len(f.recipients)
+	if f.message.verp != nil {
+		h.alone -= len(f.recipients)
+	}
 	f.via.Transfer = ev.report.transfer
 	t := newTrial(ev.report, f)
 	var again recipientList
 	for i, r := range f.recipients {
 		v := t.verdict(i)
+		t.confused = t.confused || v.careful
 		if v.cut && r.wanted() && r.deadline().Sub(now) > 2*budgetReserve {
 			v.step, v.free = stepAgain, true // somebody else's budget ended: this one has time for another transaction
 		}
 		e.obey(now, r, v, &again)
 	}
-	e.learn(now, h, t)
+	e.learn(now, s, t)
 	s.done++
 	e.sessionFreed(now, s, t)
 	if !again.empty() {
@@ -133,7 +158,8 @@ func (e *engine) obey(now time.Time, r *recipient, v verdict, again *recipientLi
 		r.place = placeDone
 	case e.draining:
 		e.conclude(now, r, outcomeDraining)
-	case v.step == stepAgain:
+	case v.step == stepAgain,
+		v.step == stepAnywhere && r.visits < maxVisits && r.route.choose(now, r.tried|1<<r.at) < 0:
 		again.push(r)
 	default:
 		r.tried |= 1 << r.at
@@ -158,7 +184,8 @@ func (e *engine) tryAgain(now time.Time, h *host, m *message, list *recipientLis
 }
 
 // learn keeps what the report showed of the host's limits, and whether it is well.
-func (e *engine) learn(now time.Time, h *host, t *trial) {
+func (e *engine) learn(now time.Time, s *session, t *trial) {
+	h := s.host
 	if t.tooMany > 0 {
 		h.limit.atMost(now, t.tooMany)
 		e.counts.Splits++
@@ -167,17 +194,33 @@ func (e *engine) learn(now time.Time, h *host, t *trial) {
 		h.limit.single(now)
 		e.counts.Splits++
 	}
-	switch {
-	case t.stale:
+	if t.spent && h.limit.turnedAway(now, s.done) {
+		e.counts.Splits++
+	}
+	if t.noBDAT {
+		h.limit.dataOnly(now)
+		e.counts.Fallbacks++
+	}
+	if t.stale {
 		e.counts.Stale++
+	}
+	if t.confused || t.desynced() && !t.noBDAT {
+		h.limit.careful(now, t.flight.rode || !t.confused)
+	}
+	if t.confused {
+		e.counts.Fallbacks++
+	}
+	if t.flight.grouped && t.good() {
+		h.limit.pipelines = true
+	}
+	switch {
+	case t.stale, t.confused, t.noBDAT:
+		// nobody's fault
 	case t.rep.local:
 	case t.ends() && !t.good():
 		h.limit.shrink()
 	case t.good():
 		h.limit.succeeded()
-	}
-	if t.desynced() {
-		h.limit.careful(now)
 	}
 }
 

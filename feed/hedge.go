@@ -13,8 +13,11 @@ import (
 // hedge is called when a dial was not answered for the hedge delay, and again while nothing can be done about it.
 func (e *engine) hedge(now time.Time, s *session) {
 	h := s.host
-	s.mute = true
-	addr, untried := h.untried(now)
+	if !s.mute {
+		s.mute = true
+		e.familyOf(h, s.addr).silent(now, e.config.DownTime)
+	}
+	addr, untried := e.untried(now, h)
 	switch {
 	case len(h.sessions) > h.dialing || h.waiting == 0: // others carry the work, or there is none yet
 		e.timers.set(&s.hedge, now.Add(e.config.HedgeDelay))
@@ -26,17 +29,6 @@ func (e *engine) hedge(now time.Time, s *session) {
 		e.silent = append(e.silent, h)
 		e.regroup(now, h)
 	}
-}
-
-// untried is an address that did not fail a short while ago and is not being dialled.
-func (h *host) untried(now time.Time) (addr int, ok bool) {
-	for i, until := range h.bad {
-		dialling := func(s *session) bool { return s.addr == i }
-		if !now.Before(until) && !slices.ContainsFunc(h.sessions, dialling) {
-			return i, true
-		}
-	}
-	return 0, false
 }
 
 // answered notes that a host that was silent is not: a session opened, or its dials have ended.
@@ -61,7 +53,9 @@ func (e *engine) won(now time.Time, winner *session, wasSilent bool) {
 	h := winner.host
 	for _, s := range slices.Clone(h.sessions) {
 		if s.state == sessionDialing && s.mute && s.addr != winner.addr {
-			h.bad[s.addr] = now.Add(e.config.DownTime)
+			if !h.hasOpen(s.addr) {
+				h.bad[s.addr] = now.Add(e.config.DownTime)
+			}
 			e.close(s)
 		}
 	}
@@ -78,6 +72,9 @@ func (e *engine) regroup(now time.Time, h *host) {
 	lanes := h.lanes
 	h.lanes, h.laneOf, h.waiting = nil, make(map[*message]*lane), 0
 	for _, l := range lanes {
+		if l.message.verp != nil {
+			h.alone -= l.waiting
+		}
 		for !l.list.empty() {
 			r := l.list.pop()
 			if !r.wanted() {

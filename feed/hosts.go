@@ -7,6 +7,9 @@ import (
 	"time"
 )
 
+// passedOver is how many recipients of a lane a cut passes over, looking for such as the session may carry.
+const passedOver = 256
+
 // A host is a mail exchanger we may connect to. Exchangers of different names are one host when their address sets are equal,
 // so the domains of a provider meet here whatever its exchangers are called.
 type host struct {
@@ -19,6 +22,7 @@ type host struct {
 	laneOf  map[*message]*lane
 	waiting int // wanted recipients in all lanes
 	flying  int // recipients in transactions
+	alone   int // of both, those whose message gives each recipient a transaction of its own
 
 	sessions []*session // that have not ended
 	ready    []*session // of those, open without a transaction; the last used is last
@@ -33,6 +37,7 @@ type host struct {
 	downOutcome *Outcome    // why; set whenever downUntil is
 	downCount   int         // falls in a row
 	bad         []time.Time // per address: until when it is not dialled
+	equals      []*host     // that stand beside it in some route, equally preferred; perhaps forgotten ones too
 	silent      bool        // in engine.silent: no address answers a dial under way
 
 	cutAt    time.Time // of the last transaction
@@ -70,12 +75,18 @@ func (e *engine) hostOf(name string, addrs []netip.AddrPort) *host {
 	return h
 }
 
+// doubtful says that the host had better not be given more than it has: it does not answer the dials under way, or it was down
+// and is being probed. So of 10,000 recipients one waits for a host that may still be dead, and the others go elsewhere at once.
+func (h *host) doubtful() bool {
+	return h.silent || h.downCount > 0 && (h.waiting > 0 || len(h.sessions) > 0)
+}
+
 // down says that the host was unreachable a short while ago and is not to be tried.
 func (h *host) down(now time.Time) bool { return now.Before(h.downUntil) }
 
 // load is how many full transactions wait for or are at work on the host: the measure by which equal exchangers share. What
 // does not fill a transaction counts as nothing, so that small domains with the same exchangers meet on one of them.
-func (h *host) load() int { return (h.waiting + h.flying) / h.limit.recipients }
+func (h *host) load() int { return (h.waiting+h.flying-h.alone)/h.limit.recipients + h.alone }
 
 // enqueue puts a recipient at the end of its message's lane.
 func (e *engine) enqueue(h *host, r *recipient) {
@@ -111,6 +122,9 @@ func (h *host) count(r *recipient, n int) {
 	l := h.laneOf[r.envelope.message]
 	l.waiting += n
 	h.waiting += n
+	if l.message.verp != nil {
+		h.alone += n
+	}
 	if l.waiting == 0 {
 		h.drop(l)
 	}
@@ -136,35 +150,72 @@ func (e *engine) wake(h *host) {
 	}
 }
 
-// cut takes the recipients of the next transaction out of the queue, all of one message. The caller knows that some wait.
-func (h *host) cut(oneDomain bool) []*recipient {
-	for h.lanes[0].waiting == 0 {
+// cut takes the recipients of the next transaction out of the queue, all of one message and all such as the session may carry.
+// Their lane goes to the end. It is nil when the session can carry none of what it looked at.
+func (h *host) cut(s *session, oneDomain bool) []*recipient {
+	for range len(h.lanes) {
+		l := h.lanes[0]
 		h.lanes = h.lanes[1:]
-	}
-	l := h.lanes[0]
-	h.lanes = h.lanes[1:]
-	n := min(h.limit.recipients, l.waiting)
-	cut := make([]*recipient, 0, n)
-	for len(cut) < n {
-		r := l.list.pop()
-		if !r.wanted() {
-			r.place = placeDone
+		if l.waiting == 0 {
 			continue
 		}
-		if oneDomain && len(cut) > 0 && r.route != cut[0].route {
-			l.list.prepend(&recipientList{head: r, tail: r})
-			break
+		cut := l.take(h.sizeOf(l.message), func(r *recipient, cut []*recipient) bool {
+			return (!oneDomain || len(cut) == 0 || r.route == cut[0].route) && s.admits(r.route)
+		})
+		h.waiting -= len(cut) // those that travel alone go on counting while they fly
+		if l.waiting == 0 {
+			h.drop(l)
+		} else {
+			h.lanes = append(h.lanes, l)
 		}
-		cut = append(cut, r)
+		if len(cut) > 0 {
+			return cut
+		}
 	}
+	return nil
+}
+
+// sizeOf is how many recipients of a message a transaction takes.
+func (h *host) sizeOf(m *message) int {
+	if m.verp != nil {
+		return 1
+	}
+	return h.limit.recipients
+}
+
+// take takes up to n wanted recipients that fit out of the lane. Those that do not are passed over, as long as they are not too
+// many: looking through all of a long lane for every transaction would cost a list its square.
+func (l *lane) take(n int, fits func(r *recipient, cut []*recipient) bool) []*recipient {
+	n = min(n, l.waiting)
+	cut := make([]*recipient, 0, n)
+	var passed recipientList
+	for skipped := 0; len(cut) < n && skipped < passedOver && !l.list.empty(); {
+		switch r := l.list.pop(); {
+		case !r.wanted():
+			r.place = placeDone
+		case fits(r, cut):
+			cut = append(cut, r)
+		default:
+			passed.push(r)
+			skipped++
+		}
+	}
+	l.list.prepend(&passed)
 	l.waiting -= len(cut)
-	h.waiting -= len(cut)
-	if l.waiting == 0 {
-		h.drop(l)
-	} else {
-		h.lanes = append(h.lanes, l)
-	}
 	return cut
+}
+
+// admits says that a recipient of this domain may go by the session. RFC 9422 section 4.3: "RCPTDOMAINMAX specifies the maximum
+// number of different domains that can appear in a recipient (RCPT) address within a single session". Whoever is admitted counts.
+func (s *session) admits(rt *route) bool {
+	if s.caps.RcptDomainMax == 0 || slices.Contains(s.domains, rt) {
+		return true
+	}
+	if len(s.domains) >= s.caps.RcptDomainMax {
+		return false
+	}
+	s.domains = append(s.domains, rt)
+	return true
 }
 
 // fall marks the host unreachable and sends all that waits to the next host of each route. Sessions that are open are left to end by themselves.
@@ -185,16 +236,6 @@ func downTime(first time.Duration, falls int) time.Duration {
 // rise forgets that the host was down: a session was opened.
 func (h *host) rise() {
 	h.downUntil, h.downOutcome, h.downCount = time.Time{}, nil, 0
-}
-
-// nextAddr is the address to dial: the first that did not fail a short while ago. When all did, ok is false.
-func (h *host) nextAddr(now time.Time) (index int, ok bool) {
-	for i, until := range h.bad {
-		if !now.Before(until) {
-			return i, true
-		}
-	}
-	return 0, false
 }
 
 // interest counts routes with unsettled recipients that name the host. While there is one, idle sessions are kept.

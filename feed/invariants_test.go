@@ -84,7 +84,7 @@ func checkHost(t testing.TB, e *engine, h *host, census map[*recipient]int) {
 	}
 	require.Equal(t, waiting, h.waiting, "a host counts its wanted recipients")
 	require.LessOrEqual(t, len(h.sessions), h.limit.cap, "a host's sessions stay within the configured cap")
-	dialing, flying := 0, 0
+	dialing, flying, alone := 0, 0, 0
 	for _, s := range h.sessions {
 		if s.state == sessionDialing {
 			dialing++
@@ -94,10 +94,19 @@ func checkHost(t testing.TB, e *engine, h *host, census map[*recipient]int) {
 		for _, f := range s.flights {
 			if s.host == h {
 				flying += len(f.recipients)
+				if f.message.verp != nil {
+					alone += len(f.recipients)
+				}
 			}
 		}
 	}
 	require.Equal(t, dialing, h.dialing, "a host counts its sessions on their way")
+	for _, l := range h.lanes {
+		if l.message.verp != nil {
+			alone += l.waiting
+		}
+	}
 	require.Equal(t, flying, h.flying, "a host counts its recipients in transactions")
+	require.Equal(t, alone, h.alone, "a host counts the recipients that travel alone")
 	require.True(t, waiting == 0 || len(h.sessions) > 0 || h.hungry || h.dirty, "nothing waits for a host without a session on its way")
 }

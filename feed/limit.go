@@ -11,6 +11,9 @@ import (
 const (
 	// learnedFor is how long a limit that a host showed is believed without being seen again.
 	learnedFor = time.Hour
+	// provenWindow is how many sessions a host may have that has opened one. Postfix begins with as many to a destination that it
+	// knows nothing of (initial_destination_concurrency).
+	provenWindow = 5
 	// failedCohort is how many sessions in a row may end without any transaction gone well before the host counts as
 	// unreachable. Postfix's SCHEDULER_README calls it the failed cohort.
 	failedCohort = 3
@@ -25,8 +28,14 @@ type limit struct {
 	recipients int // a transaction takes at most
 
 	learnedRecipients bool
+	messages          int  // a session takes at most; 0 is no limit known
+	suspected         int  // transactions after which the last session was turned away; a second one like it makes the limit
 	oneDomain         bool // a transaction takes one domain
-	noPipelining      bool // no commands behind a body
+	sessionDomains    int  // a session takes at most, as its EHLO reply says each time; here for status
+	noRiding          bool // no commands behind a body
+	noPipelining      bool // no commands behind commands either
+	noChunking        bool // no BDAT, whatever the EHLO reply offers
+	pipelines         bool // a group of commands was answered as it should: a later stall has another cause
 	until             time.Time
 }
 
@@ -39,8 +48,9 @@ func (l *limit) sessions() int {
 	return max(n, 1)
 }
 
-// opened rewards a session that came to be with one more: as in TCP's slow start, twice as many a round.
-func (l *limit) opened() { l.window = min(l.window+1, l.cap) }
+// opened rewards a session that came to be, the n-th: with provenWindow at once, and from there with twice as many a round, as in
+// TCP's slow start.
+func (l *limit) opened(n int) { l.window = min(max(l.window, provenWindow, 2*n), l.cap) }
 
 // succeeded rewards a transaction gone well.
 func (l *limit) succeeded() {
@@ -68,9 +78,30 @@ func (l *limit) offered(now time.Time, c wire.Caps) {
 	if c.RcptMax > 0 && c.RcptMax < l.recipients {
 		l.atMost(now, c.RcptMax)
 	}
-	if c.RcptDomainMax == 1 {
-		l.single(now)
+	if c.MailMax > 0 {
+		l.perSession(now, c.MailMax)
 	}
+	if c.RcptDomainMax > 0 {
+		l.sessionDomains = c.RcptDomainMax
+		l.until = now.Add(learnedFor)
+	}
+}
+
+// perSession notes that a session takes n messages.
+func (l *limit) perSession(now time.Time, n int) {
+	l.messages, l.suspected = max(n, 1), 0
+	l.until = now.Add(learnedFor)
+}
+
+// turnedAway notes that a session was told to go when it began another transaction, after n. Once that may be chance: a server
+// that restarts, an idle timeout of its own. Twice after the same number is a limit. It says whether that is known now.
+func (l *limit) turnedAway(now time.Time, n int) bool {
+	if n != l.suspected {
+		l.suspected = n
+		return false
+	}
+	l.perSession(now, n)
+	return true
 }
 
 // atMost notes that a transaction takes n recipients.
@@ -85,9 +116,17 @@ func (l *limit) single(now time.Time) {
 	l.until = now.Add(learnedFor)
 }
 
-// careful notes that the host lost count of pipelined commands.
-func (l *limit) careful(now time.Time) {
-	l.noPipelining = true
+// careful notes that the host lost count of pipelined commands. If they rode behind a body, that is what it does not bear;
+// else it is spoken to command by command.
+func (l *limit) careful(now time.Time, rode bool) {
+	l.noRiding = true
+	l.noPipelining = l.noPipelining || !rode
+	l.until = now.Add(learnedFor)
+}
+
+// dataOnly notes that the host offers CHUNKING and does not understand BDAT.
+func (l *limit) dataOnly(now time.Time) {
+	l.noChunking = true
 	l.until = now.Add(learnedFor)
 }
 
@@ -96,8 +135,7 @@ func (l *limit) expire(now time.Time, recipients int) {
 	if l.until.IsZero() || now.Before(l.until) {
 		return
 	}
-	l.ceiling, l.recipients, l.learnedRecipients, l.oneDomain, l.noPipelining = 0, recipients, false, false, false
-	l.until = time.Time{}
+	*l = limit{window: l.window, cap: l.cap, failures: l.failures, recipients: recipients, pipelines: l.pipelines}
 }
 
 // String is what was learned, in words, for status.
@@ -109,11 +147,23 @@ func (l *limit) String() string {
 	if l.oneDomain {
 		words = append(words, "one domain a transaction")
 	}
+	if l.messages > 0 {
+		words = append(words, strconv.Itoa(l.messages)+" messages a session")
+	}
+	if l.sessionDomains > 0 {
+		words = append(words, strconv.Itoa(l.sessionDomains)+" domains a session")
+	}
 	if l.ceiling > 0 {
 		words = append(words, strconv.Itoa(l.ceiling)+" sessions")
 	}
-	if l.noPipelining {
+	switch {
+	case l.noPipelining:
+		words = append(words, "no pipelining")
+	case l.noRiding:
 		words = append(words, "no pipelining behind a body")
+	}
+	if l.noChunking {
+		words = append(words, "no chunking")
 	}
 	return strings.Join(words, ", ")
 }

@@ -14,6 +14,7 @@ type message struct {
 	from    wire.Address
 	params  Params
 	body    *wire.Body // the first envelope's; those of later ones are let go
+	verp    *VERP      // the rule that makes each recipient's copy personal; nil is none
 	carrier map[wire.Address]*recipient
 	refs    int // unsettled envelopes plus transactions in flight
 }
@@ -166,7 +167,7 @@ func (e *engine) join(env *envelope) {
 	key := messageKey{from: env.From, params: env.Params, digest: env.Body.Digest()}
 	m := e.messages[key]
 	if m == nil {
-		m = &message{key: key, from: env.From, params: env.Params, body: env.Body, carrier: make(map[wire.Address]*recipient, len(env.Recipients))}
+		m = &message{key: key, from: env.From, params: env.Params, body: env.Body, verp: e.verpFor(env.From), carrier: make(map[wire.Address]*recipient, len(env.Recipients))}
 		e.messages[key] = m
 		e.counts.MessagesTotal++
 	}

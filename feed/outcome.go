@@ -2,15 +2,13 @@ package feed
 
 import (
 	"errors"
-	"fmt"
 	"net"
 	"net/netip"
-	"slices"
+	"os"
 	"strings"
 	"time"
 
 	"github.com/smtpfeed/smtpfeed/feed/wire"
-	"github.com/smtpfeed/smtpfeed/resolver"
 )
 
 // A Class is what an outcome means to the host MTA.
@@ -75,6 +73,7 @@ const (
 	stepSettle    step = iota // its fate is known
 	stepElsewhere             // another host of its route, if any is left; else its outcome
 	stepAgain                 // the same host at once
+	stepAnywhere              // another host of its route, or else the same again
 )
 
 // A verdict is one line of the table.
@@ -82,6 +81,7 @@ type verdict struct {
 	step    step
 	outcome *Outcome // what the recipient is told, now or when nothing else is left
 	free    bool     // nobody is to blame: the visit does not count
+	careful bool     // the host is not to be sent a group of commands again
 	cut     bool     // it was cut short for an envelope whose budget ended: settled, unless the recipient has time left
 }
 
@@ -93,7 +93,10 @@ type trial struct {
 	accepted int  // RCPTs that got 2xx
 	tooMany  int  // recipients the host took before it said "too many"; 0 when it did not
 	domains  bool // it said that a transaction takes one domain
+	spent    bool // it said that the session carries no more messages
 	stale    bool // a reused session that was dead when the transaction came
+	confused bool // somebody's verdict was careful
+	noBDAT   bool // a server that offered CHUNKING and does not know BDAT
 	whole    verdict
 }
 
@@ -110,7 +113,7 @@ func newTrial(rep *report, f *flight) *trial {
 		t.whole = t.judgeMail()
 	case rep.dotted:
 		t.whole = t.judgeFinal()
-	case rep.data.Code/100 == 3 && rep.final.Code != 0:
+	case (rep.data.Code/100 == 3 || f.chunked) && rep.final.Code != 0:
 		t.whole = t.judgeEarly()
 	default:
 		t.whole = t.judgeData()
@@ -124,11 +127,12 @@ func (t *trial) judgeMail() verdict {
 	switch {
 	case t.rep.local && r.Code == 0:
 		return t.cut()
-	case t.via.Reused && (r.Code == 0 || r.Code == 421 || r.Code == 503):
+	case t.via.Reused && (r.Code == 0 || r.Code == 421 || r.Code == 503 || isTooManyMessages(r)):
 		// The session had died, had carried all it might, or still held on to the transaction before.
+		t.spent = r.Code == 421 || isTooManyMessages(r)
 		return t.worn()
 	case r.Code == 0:
-		return verdict{step: stepElsewhere, outcome: t.lost()}
+		return t.stopped()
 	case r.Code/100 == 5 && r.Code != 503:
 		return t.replied(Failed, r)
 	case r.Code/100 == 4:
@@ -147,12 +151,18 @@ func (t *trial) judgeData() verdict {
 	switch {
 	case r.Code == 0 && t.rep.local:
 		return t.cut()
+	case t.flight.chunked && t.rep.stage == stageBody:
+		t.noBDAT = true // some gateways close the connection over it
+		return verdict{step: stepAgain, outcome: t.lost(), free: true}
 	case r.Code == 0 || r.Code/100 == 3:
 		if t.rep.local {
 			return t.cut()
 		}
 		if r.Code == 0 && t.rep.err != nil && t.via.Reused {
 			return t.worn()
+		}
+		if r.Code == 0 || t.desynced() {
+			return t.stopped()
 		}
 		return verdict{step: stepElsewhere, outcome: t.lost()}
 	case r.Code/100 == 4:
@@ -177,10 +187,13 @@ func (t *trial) worn() verdict {
 // judgeEarly is the table for a reply that came while the body was on its way: the server did not want the rest. No end of
 // data was written, so nothing is uncertain, and nothing it says can mean success.
 func (t *trial) judgeEarly() verdict {
-	switch r := t.rep.final; r.Code / 100 {
-	case 4:
+	switch r := t.rep.final; {
+	case t.flight.chunked && isUnknown(r):
+		t.noBDAT = true
+		return verdict{step: stepAgain, outcome: t.replied(Deferred, r).outcome, free: true}
+	case r.Code/100 == 4:
 		return t.replied(Deferred, r)
-	case 5:
+	case r.Code/100 == 5:
 		return t.replied(Failed, r)
 	default:
 		return t.broken(r)
@@ -197,6 +210,11 @@ func (t *trial) judgeFinal() verdict {
 	case 4:
 		return t.replied(Deferred, r)
 	case 5:
+		if t.flight.chunked && isUnknown(r) {
+			// What followed was read as commands. The message was refused, so the same host may have it again, by DATA.
+			t.noBDAT = true
+			return verdict{step: stepAgain, outcome: t.replied(Deferred, r).outcome, free: true}
+		}
 		return t.replied(Failed, r)
 	case 0:
 		return verdict{outcome: &Outcome{Class: Deferred, Uncertain: true, Status: t.lost().Status, Err: t.rep.err, Via: &t.via}}
@@ -287,9 +305,52 @@ func (t *trial) replied(c Class, r wire.Reply) verdict {
 	return v
 }
 
+// isTooManyMessages knows the words, beside 421, for a session that has carried all it may. RFC 9422 section 4.1 has MAILMAX for
+// it and no code of its own.
+func isTooManyMessages(r wire.Reply) bool {
+	if r.Code/100 != 4 {
+		return false
+	}
+	text := strings.ToLower(r.Text)
+	return strings.Contains(text, "too many messages") || strings.Contains(text, "too many transactions") ||
+		strings.Contains(text, "messages per connection") || strings.Contains(text, "messages per session")
+}
+
+// isUnknown says that the server does not know the command: RFC 5321 section 4.2.4 for 500 and 502; 503 comes from those that do
+// not know it after RCPT.
+func isUnknown(r wire.Reply) bool { return r.Code >= 500 && r.Code <= 504 }
+
 // broken is the verdict on a reply that makes no sense where it stands.
 func (t *trial) broken(r wire.Reply) verdict {
-	return verdict{step: stepElsewhere, outcome: &Outcome{Class: Deferred, Status: status450, Reply: r, Via: &t.via}}
+	return t.disordered(&Outcome{Class: Deferred, Status: status450, Reply: r, Via: &t.via})
+}
+
+// stopped is the verdict on a dialogue that broke off before DATA was answered. A server that reads one command of a group and
+// drops the rest shows as one that lost count, or as one that falls silent in the middle of it.
+func (t *trial) stopped() verdict {
+	switch {
+	case t.desynced():
+		return t.disordered(t.lost())
+	case t.stalled():
+		// It may as well be plain slow, and a second silence would take the rest of the budget: another host is better.
+		return verdict{step: stepAnywhere, outcome: t.lost(), careful: true}
+	default:
+		return verdict{step: stepElsewhere, outcome: t.lost()}
+	}
+}
+
+// disordered is the verdict on a dialogue in which one side lost count. Where commands came in a group, that may be what the host
+// does not bear: it is tried once more on a new connection, command by command, at nobody's cost.
+func (t *trial) disordered(o *Outcome) verdict {
+	if t.flight.grouped {
+		return verdict{step: stepAgain, outcome: o, free: true, careful: true}
+	}
+	return verdict{step: stepElsewhere, outcome: o}
+}
+
+// stalled says that a host which was never seen to bear a group of commands fell silent in the middle of one.
+func (t *trial) stalled() bool {
+	return errors.Is(t.rep.err, os.ErrDeadlineExceeded) && t.flight.grouped && !t.flight.proven
 }
 
 // lost is the outcome of a dialogue that broke off.
@@ -342,93 +403,4 @@ func (rep *report) goodbye() wire.Reply {
 		}
 	}
 	return wire.Reply{}
-}
-
-var (
-	status430 = wire.Enhanced{Class: 4, Subject: 3, Detail: 2}
-	status441 = wire.Enhanced{Class: 4, Subject: 4, Detail: 1}
-	status442 = wire.Enhanced{Class: 4, Subject: 4, Detail: 2}
-	status450 = wire.Enhanced{Class: 4, Subject: 5, Detail: 0}
-)
-
-// statusOf is a reply's enhanced status, or X.0.0 when it has none of that class.
-func statusOf(r wire.Reply, class int) wire.Enhanced {
-	if int(r.Enhanced.Class) == class {
-		return r.Enhanced
-	}
-	return wire.Enhanced{Class: uint16(class)}
-}
-
-// statusOfError is the enhanced status of a dialogue that broke off.
-func statusOfError(err error) wire.Enhanced {
-	var syntax *wire.SyntaxError
-	var protocol *protocolError
-	if errors.As(err, &syntax) || errors.As(err, &protocol) {
-		return status450
-	}
-	return status442
-}
-
-// hostOutcome is what recipients are told of a host that could not be reached. Before MAIL a fault is about the host, never a
-// refusal of the message: a 5xx greeting too is temporary (RFC 5321 section 3.1 lets a host refuse all service so).
-func hostOutcome(c closing, via *Via) *Outcome {
-	o := &Outcome{Class: Deferred, Via: via, Reply: c.reply, Err: c.err}
-	switch {
-	case c.reply.Code/100 == 4:
-		o.Status, o.Err = statusOf(c.reply, 4), nil
-	case c.reply.Code != 0:
-		o.Status, o.Err = status430, nil
-	case c.stage == stageConnect:
-		o.Status = status441
-	default:
-		o.Status = statusOfError(c.err)
-	}
-	return o
-}
-
-// routeOutcome is what recipients are told of a domain without a route.
-func routeOutcome(err error) *Outcome {
-	o := &Outcome{Class: Deferred, Status: wire.Enhanced{Class: 4, Subject: 4, Detail: 3}, Err: err}
-	var re *resolver.Error
-	if !errors.As(err, &re) {
-		return o
-	}
-	switch re.Kind {
-	case resolver.NoSuchDomain:
-		o.Class, o.Status = Failed, wire.Enhanced{Class: 5, Subject: 1, Detail: 2}
-	case resolver.NullMX:
-		// RFC 7505 section 4.2: "5.1.10 ... Recipient Address Has Null MX"
-		o.Class, o.Status = Failed, wire.Enhanced{Class: 5, Subject: 1, Detail: 10}
-	case resolver.NoAddress:
-		o.Class, o.Status = Failed, wire.Enhanced{Class: 5, Subject: 4, Detail: 4}
-	case resolver.Loop:
-		o.Class, o.Status = Failed, wire.Enhanced{Class: 5, Subject: 4, Detail: 6}
-	case resolver.LoopUnsure:
-		o.Status = wire.Enhanced{Class: 4, Subject: 4, Detail: 4}
-	case resolver.Malformed:
-		o.Class, o.Status = Failed, wire.Enhanced{Class: 5, Subject: 1, Detail: 3}
-	}
-	return o
-}
-
-// unreachableOutcome is what recipients are told of a route of which no address may or can be dialled. Only if nothing but
-// prohibited addresses and certain absence is left is that final; where a question failed the answer may yet come.
-func unreachableOutcome(rt resolver.Route, prohibited bool) *Outcome {
-	unsure := slices.ContainsFunc(rt.MX, func(mx resolver.MX) bool { return mx.Err != nil && isTemporary(mx.Err) })
-	switch {
-	case unsure:
-		return &Outcome{Class: Deferred, Status: wire.Enhanced{Class: 4, Subject: 4, Detail: 3},
-			Err: fmt.Errorf("the exchangers of %s could not be resolved", rt.Domain)}
-	case prohibited:
-		return &Outcome{Class: Failed, Status: wire.Enhanced{Class: 5, Subject: 4, Detail: 4},
-			Err: fmt.Errorf("all exchangers of %s have prohibited addresses", rt.Domain)}
-	default:
-		return &Outcome{Class: Failed, Status: wire.Enhanced{Class: 5, Subject: 4, Detail: 4},
-			Err: fmt.Errorf("no exchanger of %s has an address of the configured family", rt.Domain)}
-	}
-}
-
-func isTemporary(err error) bool {
-	var re *resolver.Error
-	return !errors.As(err, &re) || !re.Kind.Permanent()
 }

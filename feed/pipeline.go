@@ -84,7 +84,8 @@ func (p *pipeline) overdue() {
 
 // accept begins the transaction, or writes its commands behind those of the one that waits for its final reply.
 func (p *pipeline) accept(o *order) {
-	x := &exchange{order: o, report: &report{transaction: o.transaction}, begun: time.Now(), stage: stageMail, group: p.caps.Pipelining}
+	x := &exchange{order: o, report: &report{transaction: o.transaction}, begun: time.Now(), stage: stageMail,
+		group: p.caps.Pipelining && !o.lockstep}
 	if p.current != nil {
 		p.next = x
 		p.writeNext()
@@ -190,7 +191,7 @@ func (p *pipeline) take(r wire.Reply, rest hearing) {
 		p.takeMail(r)
 	case stageRcpt:
 		x.note(r)
-		p.takeRcpt(r)
+		p.takeRcpt(r, rest)
 	case stageData:
 		x.note(r)
 		p.takeData(r, rest)
@@ -198,6 +199,11 @@ func (p *pipeline) take(r wire.Reply, rest hearing) {
 		p.early(r)
 	case stageFinal:
 		x.note(r)
+		if x.order.chunked && isUnknown(r) {
+			// It reads the body as commands now, and what it says of each is yet to come.
+			p.breakOff(&protocolError{stage: stageFinal, reason: "does not know BDAT: " + r.String()}, false)
+			return
+		}
 		p.finish()
 	}
 }
@@ -235,7 +241,7 @@ func (p *pipeline) nextRcpt() {
 	x.written++
 }
 
-func (p *pipeline) takeRcpt(r wire.Reply) {
+func (p *pipeline) takeRcpt(r wire.Reply, rest hearing) {
 	x := p.current
 	switch {
 	case r.Code == 421 && !x.group:
@@ -244,8 +250,11 @@ func (p *pipeline) takeRcpt(r wire.Reply) {
 		if !x.group {
 			p.nextRcpt()
 		}
-	case !x.group && x.accepted() == 0:
+	case (!x.group || x.order.chunked) && x.accepted() == 0:
 		p.finish()
+	case x.order.chunked:
+		// RFC 3030 section 2 has no invitation: "BDAT" goes behind accepted recipients, and the reply behind its last octet.
+		p.sendBody(x, rest)
 	default:
 		x.stage = stageData
 		if !x.group {
@@ -268,14 +277,19 @@ func (p *pipeline) takeData(r wire.Reply, rest hearing) {
 	case x.accepted() == 0:
 		p.breakOff(&protocolError{stage: stageData, reason: "accepted recipients without MAIL"}, false)
 	default:
-		x.stage = stageBody
-		if len(rest.replies) > 0 || rest.more || rest.err != nil {
-			p.heardEarly(rest)
-			return
-		}
-		p.events <- cleared{session: p.id, transaction: x.order.transaction}
-		p.writeBody(x)
+		p.sendBody(x, rest)
 	}
+}
+
+// sendBody sends the body, unless the peer has said more than it was asked already.
+func (p *pipeline) sendBody(x *exchange, rest hearing) {
+	x.stage = stageBody
+	if len(rest.replies) > 0 || rest.more || rest.err != nil {
+		p.heardEarly(rest)
+		return
+	}
+	p.events <- cleared{session: p.id, transaction: x.order.transaction}
+	p.writeBody(x)
 }
 
 // finish reports the current transaction and goes on with the next one, if the session can carry one.

@@ -54,6 +54,11 @@ type player struct {
 
 func replay(t *testing.T, script string) string {
 	p := &player{t: t, now: epoch, e: newEngine(Config{Seed: 1}.withDefaults())}
+	defer func() {
+		if r := recover(); r != nil {
+			t.Fatalf("the engine cannot be told this: %v\n%s", r, p.out.String())
+		}
+	}()
 	lines := bufio.NewScanner(strings.NewReader(script))
 	for lines.Scan() {
 		line := lines.Text()
@@ -166,6 +171,15 @@ func parseConfig(t *testing.T, line string) Config {
 			c.RecipientsPerTransaction = n
 		case "piggyback":
 			c.Piggyback = map[string]Piggyback{"off": PiggybackOff, "learned": PiggybackLearned, "always": PiggybackAlways}[value]
+		case "chunking":
+			c.ChunkingFrom = int64(n)
+		case "verp":
+			sender, template, _ := strings.Cut(value, ",")
+			c.VERP = append(c.VERP, VERP{Sender: sender, Template: template})
+		case "header":
+			text, err := strconv.Unquote(value)
+			require.NoError(t, err)
+			c.VERP[len(c.VERP)-1].Header = text
 		case "prohibited":
 			c.Prohibited = append(c.Prohibited, netip.MustParsePrefix(value))
 		default:
@@ -305,6 +319,12 @@ func parseOpened(w []string) event {
 			ev.caps.Pipelining = true
 		case "rcptmax":
 			ev.caps.RcptMax, _ = strconv.Atoi(value)
+		case "rcptdomainmax":
+			ev.caps.RcptDomainMax, _ = strconv.Atoi(value)
+		case "mailmax":
+			ev.caps.MailMax, _ = strconv.Atoi(value)
+		case "chunking":
+			ev.caps.Chunking = true
 		case "fixup":
 			ev.fixup = true
 		}
@@ -339,10 +359,22 @@ func parseReport(t *testing.T, w []string) *report {
 		case "stage":
 			r.stage = parseStage(t, value)
 		case "err":
-			r.err = errors.New(commas(value)[0])
+			r.err = parseError(t, commas(value)[0])
 		}
 	}
 	return r
+}
+
+// parseError reads an error back. Two kinds mean something to the engine: a peer that does not keep to SMTP, and a deadline.
+func parseError(t *testing.T, text string) error {
+	if rest, ok := strings.CutPrefix(text, "protocol error at "); ok {
+		at, reason, _ := strings.Cut(rest, ": peer ")
+		return &protocolError{stage: parseStage(t, at), reason: reason}
+	}
+	if at, ok := strings.CutPrefix(text, "timed out at "); ok {
+		return brokenAt(parseStage(t, at), os.ErrDeadlineExceeded)
+	}
+	return errors.New(text)
 }
 
 func parseReply(t *testing.T, s string) wire.Reply {
@@ -372,6 +404,8 @@ func parseClosing(t *testing.T, w []string) closing {
 			c.err = errors.New(commas(value)[0])
 		case "local":
 			c.local = true
+		case "noroute":
+			c.noRoute = true
 		}
 	}
 	return c

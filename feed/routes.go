@@ -191,6 +191,7 @@ func (e *engine) candidatesOf(rt *route, ev resolved) *Outcome {
 			rt.candidates = append(rt.candidates, candidate{host: h, preference: mx.Preference})
 		}
 	}
+	rt.introduce()
 	if len(rt.candidates) == 0 {
 		return unreachableOutcome(ev.route, prohibited)
 	}
@@ -218,7 +219,7 @@ func (e *engine) dialable(mx resolver.MX) (addrs []netip.AddrPort, dropped bool)
 		}
 		addrs = append(addrs, netip.AddrPortFrom(a, port))
 	}
-	// IPv4 first: a broken IPv6 path would cost a connect timeout, and hosts without any IPv6 are still common.
+	// IPv4 first: many receivers are stricter with IPv6. Which is dialled when both are there is nextAddr's decision.
 	slices.SortFunc(addrs, func(a, b netip.AddrPort) int {
 		if a.Addr().Is4() != b.Addr().Is4() {
 			if a.Addr().Is4() {
@@ -282,9 +283,9 @@ func (e *engine) reroute(now time.Time, r *recipient) bool {
 }
 
 // choose is the candidate to take: of the lowest preference that has a live untried host, the one with the least to do.
-// A host that is silent is taken only when all are. It is -1 when there is none.
+// A host that is doubtful is taken only when all are. It is -1 when there is none.
 func (rt *route) choose(now time.Time, tried uint16) int {
-	if i := rt.best(func(i int, h *host) bool { return tried&(1<<i) == 0 && !h.down(now) && !h.silent }); i >= 0 {
+	if i := rt.best(func(i int, h *host) bool { return tried&(1<<i) == 0 && !h.down(now) && !h.doubtful() }); i >= 0 {
 		return i
 	}
 	return rt.best(func(i int, h *host) bool { return tried&(1<<i) == 0 && !h.down(now) })

@@ -20,6 +20,7 @@ type row struct {
 	scripts []mxsim.Script // of the best exchanger, one a connection: all of them are played, and no other is dialled
 	want    []string       // an outcome for each recipient, or one for all
 	stays   bool           // the deferred ones do not move either
+	again   again
 	then    then
 	learned string // what is known of the host's limits afterwards
 	content string // of the message; "" is a short one
@@ -29,6 +30,16 @@ type row struct {
 	config  func(*Config)
 	reused  bool // the first connection has carried a message for z@one.test before; its script begins with that
 }
+
+// An again says whether the exchanger is tried once more, on a new connection and command by command. The row need not write that
+// connection down: it goes well.
+type again uint8
+
+const (
+	notAgain  again = iota
+	onceMore        // those deferred are delivered by it, whether or not there is another exchanger
+	ifNoOther       // the same, if there is none
+)
 
 // A then is what becomes of a second message to the same exchanger, sent when the first one is settled.
 type then uint8
@@ -105,9 +116,7 @@ func (r row) play(t *testing.T, next bool) {
 	}
 	w.twoDomains(next)
 	scripts := r.scripts
-	if r.then == onFresh {
-		scripts = append(scripts[:len(scripts):len(scripts)], mxsim.Script{hello(), mxsim.Deliver(1), mxsim.Bye()})
-	}
+	scripts = append(scripts[:len(scripts):len(scripts)], r.lastScript(next)...)
 	first, second := w.play(best, scripts...), w.serve(backup, mxsim.Config{KeepContent: true})
 	if r.reused {
 		w.feeder.Hint("two.test") // or c@two.test would come too late for the others' transaction
@@ -120,7 +129,11 @@ func (r row) play(t *testing.T, next bool) {
 		assert.Equal(t, clean(s.Outcome.Reason()), s.Outcome.Reason(), "the reason of recipient %d is printable", i)
 	}
 	if r.within > 0 {
-		assert.LessOrEqual(t, d.latest(), r.within, "nobody waits longer for it")
+		again := time.Duration(0)
+		if r.againHere(next) {
+			again = 10 * time.Second // a script that goes command by command looks on for a second each
+		}
+		assert.LessOrEqual(t, d.latest(), r.within+again, "nobody waits longer for it")
 	}
 	if r.learned != "" {
 		assert.Contains(t, learnedOf(w, "mx1.test"), r.learned, "the host's limit is learned")
@@ -136,21 +149,55 @@ func (r row) play(t *testing.T, next bool) {
 
 // outcomes is what is expected, and who is to arrive at the other exchanger.
 func (r row) outcomes(next bool) (want, moved []string) {
-	want = r.want
-	if len(want) == 1 {
-		want = repeated(want[0], 3)
-	}
-	if !next || r.stays {
+	want = r.all()
+	stays := r.stays || r.againHere(next)
+	if !next && !r.againHere(next) || r.stays {
 		return want, nil
 	}
 	want = append([]string(nil), want...)
 	for i, to := range []string{"a@one.test", "b@one.test", "c@two.test"} {
 		if strings.HasPrefix(want[i], "deferred") {
 			want[i] = "delivered"
-			moved = append(moved, to)
+			if !stays {
+				moved = append(moved, to)
+			}
 		}
 	}
 	return want, moved
+}
+
+// all is what the recipients are told by the exchanger alone, the first time.
+func (r row) all() []string {
+	if len(r.want) == 1 {
+		return repeated(r.want[0], 3)
+	}
+	return r.want
+}
+
+// againHere says that the exchanger itself is tried again.
+func (r row) againHere(next bool) bool { return r.again == onceMore || r.again == ifNoOther && !next }
+
+// lastScript is the connection that the row need not write down.
+func (r row) lastScript(next bool) []mxsim.Script {
+	steps := mxsim.Script{hello()}
+	if r.againHere(next) {
+		n := 0
+		for _, outcome := range r.all() {
+			if strings.HasPrefix(outcome, "deferred") {
+				n++
+			}
+		}
+		steps = append(steps, oneByOne(n))
+	}
+	switch {
+	case r.then == onFresh && r.again != notAgain:
+		steps = append(steps, oneByOne(1))
+	case r.then == onFresh:
+		steps = append(steps, mxsim.Deliver(1))
+	case !r.againHere(next):
+		return nil
+	}
+	return []mxsim.Script{append(steps, mxsim.Bye())}
 }
 
 // playThen sends the second message.
@@ -168,7 +215,7 @@ func (r row) playThen(t *testing.T, w *world, next bool) {
 		assert.Equal(t, []string{"delivered"}, got, "a second message is delivered")
 	}
 	dials := 0
-	if r.then == onFresh {
+	if r.then == onFresh && !r.againHere(next) {
 		dials = 1
 	}
 	assert.Equal(t, before+dials, w.dials(best), "the second message takes the connection it should")
@@ -186,7 +233,7 @@ func (r row) checkWire(t *testing.T, w *world, results []mxsim.Result) {
 	}
 	for _, result := range results {
 		for _, body := range result.Bodies {
-			assert.Contains(t, []string{shortContent, earlyContent, againContent}, string(body), "bodies are whole")
+			assert.Contains(t, []string{orShort(r.content), earlyContent, againContent}, string(body), "bodies are whole")
 		}
 	}
 }

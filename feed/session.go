@@ -114,7 +114,8 @@ func (s *speaker) dial(ctx context.Context, d dial) closing {
 	defer cancel()
 	conn, err := s.config.Dial(ctx, d.to)
 	if err != nil {
-		return closing{stage: stageConnect, err: brokenAt(stageConnect, err), local: isLocal(err)}
+		return closing{stage: stageConnect, err: brokenAt(stageConnect, err), local: isLocal(err),
+			noRoute: errors.Is(err, syscall.ENETUNREACH) || errors.Is(err, syscall.EAFNOSUPPORT)}
 	}
 	s.conn, s.reader = conn, wire.NewReader(conn)
 	s.events <- connected{session: s.id}

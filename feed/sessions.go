@@ -29,13 +29,16 @@ type session struct {
 	source  netip.Addr
 	connect time.Duration // spent on opening; told with its first transaction
 	flights []*flight     // in its hands, in the order of the wire
-	done    int           // transactions finished
+	begun   int           // transactions given to it
+	done    int           // of those, finished
+	domains []*route      // that its transactions had, where the host takes only so many a session
 	clean   bool          // so far every transaction went as RFC 5321 has it
 	idle    timer
-	beside  bool      // another session was open when this one was dialled
+	beside  bool      // another session with the address was open when this one was dialled
 	hedge   timer     // until connected
 	hungUp  bool      // counted in engine.leaving
 	mute    bool      // the dial was not answered for the hedge delay
+	retired bool      // closed when its transaction ends
 	since   time.Time // ready since
 }
 
@@ -45,15 +48,34 @@ const gatherTime = time.Second
 // pump gives a host's sessions what they can take, and opens more when that is not enough.
 func (e *engine) pump(now time.Time, h *host) {
 	h.limit.expire(now, e.config.RecipientsPerTransaction)
-	for h.waiting > 0 {
+	for h.waiting > 0 || e.borrow(now, h) {
 		s := h.writable()
 		if s == nil {
 			break
 		}
-		e.transmit(now, s)
+		if !e.transmit(now, s) {
+			e.retire(s)
+		}
 	}
 	for e.wantsSession(now, h) && e.open(now, h) {
 	}
+}
+
+// retire lets a session go that can carry nothing of what waits: its host takes only so many messages or domains a session.
+func (e *engine) retire(s *session) {
+	if !s.retired {
+		s.retired = true
+		e.counts.SessionsRetired++
+	}
+	if len(s.flights) == 0 {
+		e.close(s)
+		e.wake(s.host)
+	}
+}
+
+// spent says that a session must not be given another transaction.
+func (s *session) spent() bool {
+	return s.retired || s.host.limit.messages > 0 && s.begun >= s.host.limit.messages
 }
 
 // writable takes the session that can write a transaction's commands now: one at rest, the last used first, or else one
@@ -86,7 +108,8 @@ func (e *engine) wantsSession(now time.Time, h *host) bool {
 func (e *engine) transactionsWaiting(now time.Time, h *host) int {
 	n, patient := 0, false
 	for _, l := range h.lanes {
-		full, rest := l.waiting/h.limit.recipients, l.waiting%h.limit.recipients > 0
+		size := h.sizeOf(l.message)
+		full, rest := l.waiting/size, l.waiting%size > 0
 		n += full
 		switch {
 		case !rest:
@@ -119,7 +142,7 @@ func (h *host) flies(m *message) bool {
 
 // open orders a new session, if the process's budget has room or an idle session elsewhere can make some.
 func (e *engine) open(now time.Time, h *host) bool {
-	addr, ok := h.nextAddr(now)
+	addr, ok := e.nextAddr(now, h)
 	if !ok {
 		addr = 0 // all failed a while ago and the host has risen since: begin again
 	}
@@ -135,7 +158,7 @@ func (e *engine) open(now time.Time, h *host) bool {
 // dial orders a session with one address of a host.
 func (e *engine) dial(now time.Time, h *host, addr int) {
 	e.lastSession++
-	s := &session{id: e.lastSession, host: h, addr: addr, clean: true, beside: len(h.sessions) > h.dialing}
+	s := &session{id: e.lastSession, host: h, addr: addr, clean: true, beside: h.hasOpen(addr)}
 	s.idle.due = func(now time.Time) { e.close(s) }
 	s.hedge.due = func(now time.Time) { e.hedge(now, s) }
 	if e.config.HedgeDelay > 0 {
@@ -145,6 +168,9 @@ func (e *engine) dial(now time.Time, h *host, addr int) {
 	h.sessions = append(h.sessions, s)
 	h.dialing++
 	e.counts.Dials++
+	if h.downCount > 0 {
+		e.counts.Probes++
+	}
 	e.act(dial{session: s.id, to: h.addrs[addr], timeout: e.config.ConnectTimeout})
 }
 
@@ -205,6 +231,10 @@ func (e *engine) feedHungry(now time.Time) {
 
 // restSession lets a session without a transaction wait for the next one.
 func (e *engine) restSession(now time.Time, s *session) {
+	if s.spent() {
+		e.retire(s)
+		return
+	}
 	if e.draining {
 		e.close(s)
 		return
@@ -257,7 +287,8 @@ func (e *engine) sessionOpened(now time.Time, ev opened) {
 	e.timers.stop(&s.hedge)
 	h.rise()
 	h.bad[s.addr] = time.Time{}
-	h.limit.opened()
+	e.familyOf(h, s.addr).works()
+	h.limit.opened(len(h.sessions) - h.dialing)
 	h.limit.offered(now, ev.caps)
 	e.restSession(now, s)
 	e.won(now, s, wasSilent)
@@ -273,7 +304,8 @@ func (e *engine) sessionCleared(ev cleared) {
 	if len(s.flights) != 1 || s.flights[0].id != ev.transaction {
 		panic("BUG: cleared a transaction that is not the session's only one")
 	}
-	if s.done == 0 || !s.clean || !s.caps.Pipelining || s.fixup || s.host.limit.noPipelining || s.state != sessionBusy {
+	l := &s.host.limit
+	if s.done == 0 || !s.clean || !s.caps.Pipelining || s.fixup || l.noPipelining || l.noRiding || s.spent() || s.state != sessionBusy {
 		return
 	}
 	s.host.clear = append(s.host.clear, s)
@@ -315,14 +347,16 @@ func (e *engine) dialFailed(now time.Time, s *session, c closing) {
 		e.exhausted = now.Add(exhaustedFor)
 		e.timers.set(&e.exhaustedTimer, e.exhausted)
 		return
-	case len(h.sessions) > h.dialing, s.beside:
+	case c.noRoute:
+		e.familyOf(h, s.addr).fails(now, e.config.DownTime)
+	case h.hasOpen(s.addr), s.beside:
 		// Other sessions live, or did when this one was begun: the host is well and takes no more of us. If it has died
 		// meanwhile, the next dial tells.
 		h.limit.crowded(now, len(h.sessions))
 		return
 	}
 	h.bad[s.addr] = now.Add(e.config.DownTime)
-	if _, ok := h.nextAddr(now); ok {
+	if _, ok := e.nextAddr(now, h); ok {
 		return
 	}
 	via := &Via{MX: h.name, Addr: h.addrs[s.addr], Session: uint64(s.id)}

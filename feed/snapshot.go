@@ -37,11 +37,17 @@ type Snapshot struct {
 	SessionsTotal   uint64 // that reached the end of EHLO
 	SessionsReused  uint64 // transactions on a session that had carried one before
 	SessionsEvicted uint64 // idle ones closed because the process's budget was full
+	SessionsRetired uint64 // closed because the host takes only so many messages or domains a session
 	Transactions    uint64
 	Pipelined       uint64 // transactions whose MAIL rode behind the previous body
 	Piggybacked     uint64 // transactions with recipients of several domains
 	Regrouped       uint64 // recipients that moved to another host
-	Splits          uint64 // transactions cut again because the host took fewer recipients
+	Chunked         uint64 // transactions whose body goes by BDAT
+	Personal        uint64 // transactions with an envelope sender of their own
+	Splits          uint64 // limits that a host showed, met by cutting the work again
+	Fallbacks       uint64 // transactions tried again more carefully: command by command, or by DATA
+	Shared          uint64 // recipients that an equally preferred host with free hands took over
+	Probes          uint64 // dials to a host that was down, to see whether it still is
 	Stale           uint64 // reused sessions that turned out dead, replaced at nobody's cost
 
 	HostStates []HostState // by name; only hosts with recipients waiting, sessions or something remembered

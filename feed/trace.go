@@ -119,6 +119,15 @@ func capsText(ev opened) string {
 	if ev.caps.RcptMax > 0 {
 		fmt.Fprintf(&b, " rcptmax=%d", ev.caps.RcptMax)
 	}
+	if ev.caps.RcptDomainMax > 0 {
+		fmt.Fprintf(&b, " rcptdomainmax=%d", ev.caps.RcptDomainMax)
+	}
+	if ev.caps.MailMax > 0 {
+		fmt.Fprintf(&b, " mailmax=%d", ev.caps.MailMax)
+	}
+	if ev.caps.Chunking {
+		b.WriteString(" chunking")
+	}
 	if ev.fixup {
 		b.WriteString(" fixup")
 	}
@@ -172,6 +181,9 @@ func closingText(c closing) string {
 	if c.local {
 		text += " local"
 	}
+	if c.noRoute {
+		text += " noroute"
+	}
 	return text
 }
 
@@ -183,11 +195,7 @@ func actionText(a action) string {
 	case dial:
 		return fmt.Sprintf("dial s%d %s", a.session, a.to)
 	case transmit:
-		to := make([]string, len(a.order.to))
-		for i, r := range a.order.to {
-			to[i] = r.String()
-		}
-		return fmt.Sprintf("transmit s%d t%d from=<%s> to=%s", a.session, a.order.transaction, a.order.from, strings.Join(to, ","))
+		return transmitText(a)
 	case hangup:
 		if a.abort {
 			return fmt.Sprintf("hangup s%d abort", a.session)
@@ -202,6 +210,25 @@ func actionText(a action) string {
 	default:
 		panic(fmt.Sprintf("BUG: unknown action %T", a))
 	}
+}
+
+func transmitText(a transmit) string {
+	o := a.order
+	to := make([]string, len(o.to))
+	for i, r := range o.to {
+		to[i] = r.String()
+	}
+	text := fmt.Sprintf("transmit s%d t%d from=<%s> to=%s", a.session, o.transaction, o.from, strings.Join(to, ","))
+	if o.header != nil {
+		text += fmt.Sprintf(" header=%q", o.header)
+	}
+	if o.lockstep {
+		text += " lockstep"
+	}
+	if o.chunked {
+		text += " chunked"
+	}
+	return text
 }
 
 func outcomeText(o *Outcome) string {

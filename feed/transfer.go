@@ -26,7 +26,7 @@ func (p *pipeline) early(r wire.Reply) {
 
 // writeBody writes the body and the end of data, with a look at what the peer says before each chunk.
 func (p *pipeline) writeBody(x *exchange) {
-	segments := x.order.body.Stuffed()
+	segments := x.content()
 	for {
 		part, left := cutChunk(segments)
 		if h, ok := p.overheard(); ok {
@@ -46,6 +46,20 @@ func (p *pipeline) writeBody(x *exchange) {
 		}
 		segments = left
 	}
+}
+
+// content is all that goes on the wire between the last reply before the body and the end of data. The engine's header line
+// begins with a letter and ends with CRLF, so it needs no stuffing and changes none.
+func (x *exchange) content() [][]byte {
+	body, first := x.order.body.Stuffed(), x.order.header
+	if x.order.chunked {
+		// RFC 3030 section 2: the octets go as they are; the size takes the place of the end of data.
+		body, first = x.order.body.Raw(), append(wire.AppendBDAT(nil, x.size()), first...)
+	}
+	if len(first) == 0 {
+		return body
+	}
+	return append([][]byte{first}, body...)
 }
 
 // writeChunk writes a part of the body that is not its last, with an ear for the peer all the while: servers that do not want
@@ -94,12 +108,16 @@ func (p *pipeline) heardEarly(h hearing) {
 	p.breakOff(brokenAt(stageBody, err), errors.Is(err, net.ErrClosed))
 }
 
-// writeEnd writes the last part of the body and the end of data. From its first octet on the delivery is uncertain until the
-// final reply was read.
+// writeEnd writes the last part of the body and the end of data: a dot, or with BDAT the last octet itself. From its first octet
+// on the delivery is uncertain until the final reply was read.
 func (p *pipeline) writeEnd(x *exchange, part net.Buffers) {
 	size := sizeOf(part)
 	p.conn.SetWriteDeadline(p.writeBy(x))
-	part = endWithDot(part)
+	if x.order.chunked {
+		size-- // the last octet is the end
+	} else {
+		part = endWithDot(part)
+	}
 	n, err := part.WriteTo(p.conn)
 	x.report.dotted = n > size
 	x.stage, x.waiting = stageFinal, time.Now()

@@ -84,6 +84,22 @@ func (a Address) Domain() string {
 	return a.text[a.at+1:]
 }
 
+// Unquoted is the mailbox as ParseAddress takes it: its local part without quotes and backslashes.
+func (a Address) Unquoted() string {
+	local := a.Local()
+	if local == "" || local[0] != '"' {
+		return a.text
+	}
+	b := make([]byte, 0, len(a.text))
+	for i := 1; i < len(local)-1; i++ {
+		if local[i] == '\\' {
+			i++
+		}
+		b = append(b, local[i])
+	}
+	return string(append(b, a.text[a.at:]...))
+}
+
 // IsNull says that a is the null reverse-path.
 func (a Address) IsNull() bool { return a.text == "" }
 

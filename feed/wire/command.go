@@ -53,6 +53,11 @@ func AppendRCPT(b []byte, to Address) []byte {
 	return append(append(append(b, "RCPT TO:<"...), guarded(to.text)...), ">\r\n"...)
 }
 
+// AppendBDAT appends the BDAT command (RFC 3030 section 2) for a message that goes in one chunk of size octets to b.
+func AppendBDAT(b []byte, size int64) []byte {
+	return append(strconv.AppendInt(append(b, "BDAT "...), size, 10), " LAST\r\n"...)
+}
+
 // guarded is the emission guard: every argument that comes from outside passes it on its way to the wire. It returns arg, or
 // panics when a server could read more than the one argument out of it: a control octet anywhere, a blank or an angle
 // bracket outside of quotes, or quotes that do not end. ParseAddress makes none of these; this is the second lock.
