@@ -29,7 +29,8 @@ type Config struct {
 	HedgeDelay     time.Duration // how long a connection may take before the next address or exchanger is tried beside it; negative is for ever; 0 is 500 ms
 	IdleTimeout    time.Duration // how long a session no unsettled route names stays open; 0 is 30 s
 	Timeouts       Timeouts
-	DownTime       time.Duration // how long an unreachable host is not tried again; 0 is 60 s
+	DownTime       time.Duration // how long an unreachable host is not tried again, the first time; it doubles up to 16 times that; 0 is 60 s
+	LimitsTTL      time.Duration // how long a limit that a host showed is believed without being seen again; 0 is an hour
 
 	Prohibited []netip.Prefix // addresses never dialled; nil prohibits none (see Internal)
 
@@ -104,6 +105,7 @@ func (c Config) withDefaults() Config {
 	c.HedgeDelay = cmp.Or(c.HedgeDelay, 500*time.Millisecond)
 	c.IdleTimeout = cmp.Or(c.IdleTimeout, 30*time.Second)
 	c.DownTime = cmp.Or(c.DownTime, 60*time.Second)
+	c.LimitsTTL = cmp.Or(c.LimitsTTL, time.Hour)
 	c.Timeouts = c.Timeouts.withDefaults()
 	if c.Dial == nil {
 		// Keep-alive probes would cost three system calls a session, and every wait of ours ends by itself.

@@ -68,7 +68,7 @@ func (e *engine) hostOf(name string, addrs []netip.AddrPort) *host {
 	}
 	h := &host{key: key, name: name, addrs: addrs, rank: rankOf(e.config.Seed, key), bad: make([]time.Time, len(addrs))}
 	h.laneOf = make(map[*message]*lane)
-	h.limit = limit{window: 1, cap: e.config.SessionsPerHost, recipients: e.config.RecipientsPerTransaction}
+	h.limit = limit{window: 1, cap: e.config.SessionsPerHost, recipients: e.config.RecipientsPerTransaction, life: e.config.LimitsTTL}
 	h.forget.due = func(now time.Time) { e.tidy(now, h) }
 	h.patience.due = func(time.Time) { e.wake(h) }
 	e.hosts[key] = h

@@ -9,8 +9,6 @@ import (
 )
 
 const (
-	// learnedFor is how long a limit that a host showed is believed without being seen again.
-	learnedFor = time.Hour
 	// provenWindow is how many sessions a host may have that has opened one. Postfix begins with as many to a destination that it
 	// knows nothing of (initial_destination_concurrency).
 	provenWindow = 5
@@ -28,14 +26,15 @@ type limit struct {
 	recipients int // a transaction takes at most
 
 	learnedRecipients bool
-	messages          int  // a session takes at most; 0 is no limit known
-	suspected         int  // transactions after which the last session was turned away; a second one like it makes the limit
-	oneDomain         bool // a transaction takes one domain
-	sessionDomains    int  // a session takes at most, as its EHLO reply says each time; here for status
-	noRiding          bool // no commands behind a body
-	noPipelining      bool // no commands behind commands either
-	noChunking        bool // no BDAT, whatever the EHLO reply offers
-	pipelines         bool // a group of commands was answered as it should: a later stall has another cause
+	messages          int           // a session takes at most; 0 is no limit known
+	suspected         int           // transactions after which the last session was turned away; a second one like it makes the limit
+	oneDomain         bool          // a transaction takes one domain
+	sessionDomains    int           // a session takes at most, as its EHLO reply says each time; here for status
+	noRiding          bool          // no commands behind a body
+	noPipelining      bool          // no commands behind commands either
+	noChunking        bool          // no BDAT, whatever the EHLO reply offers
+	life              time.Duration // how long what was learned is believed without being seen again
+	pipelines         bool          // a group of commands was answered as it should: a later stall has another cause
 	until             time.Time
 }
 
@@ -70,7 +69,7 @@ func (l *limit) reset() { l.window, l.failures = 1, 0 }
 // crowded notes that the host took no connection beyond the n it has.
 func (l *limit) crowded(now time.Time, n int) {
 	l.ceiling = max(n, 1)
-	l.until = now.Add(learnedFor)
+	l.until = now.Add(l.life)
 }
 
 // offered takes the LIMITS of an EHLO reply (RFC 9422).
@@ -83,14 +82,14 @@ func (l *limit) offered(now time.Time, c wire.Caps) {
 	}
 	if c.RcptDomainMax > 0 {
 		l.sessionDomains = c.RcptDomainMax
-		l.until = now.Add(learnedFor)
+		l.until = now.Add(l.life)
 	}
 }
 
 // perSession notes that a session takes n messages.
 func (l *limit) perSession(now time.Time, n int) {
 	l.messages, l.suspected = max(n, 1), 0
-	l.until = now.Add(learnedFor)
+	l.until = now.Add(l.life)
 }
 
 // turnedAway notes that a session was told to go when it began another transaction, after n. Once that may be chance: a server
@@ -107,13 +106,13 @@ func (l *limit) turnedAway(now time.Time, n int) bool {
 // atMost notes that a transaction takes n recipients.
 func (l *limit) atMost(now time.Time, n int) {
 	l.recipients, l.learnedRecipients = max(n, 1), true
-	l.until = now.Add(learnedFor)
+	l.until = now.Add(l.life)
 }
 
 // single notes that a transaction takes one domain.
 func (l *limit) single(now time.Time) {
 	l.oneDomain = true
-	l.until = now.Add(learnedFor)
+	l.until = now.Add(l.life)
 }
 
 // careful notes that the host lost count of pipelined commands. If they rode behind a body, that is what it does not bear;
@@ -121,13 +120,13 @@ func (l *limit) single(now time.Time) {
 func (l *limit) careful(now time.Time, rode bool) {
 	l.noRiding = true
 	l.noPipelining = l.noPipelining || !rode
-	l.until = now.Add(learnedFor)
+	l.until = now.Add(l.life)
 }
 
 // dataOnly notes that the host offers CHUNKING and does not understand BDAT.
 func (l *limit) dataOnly(now time.Time) {
 	l.noChunking = true
-	l.until = now.Add(learnedFor)
+	l.until = now.Add(l.life)
 }
 
 // expire forgets what was learned too long ago.
@@ -135,7 +134,7 @@ func (l *limit) expire(now time.Time, recipients int) {
 	if l.until.IsZero() || now.Before(l.until) {
 		return
 	}
-	*l = limit{window: l.window, cap: l.cap, failures: l.failures, recipients: recipients, pipelines: l.pipelines}
+	*l = limit{window: l.window, cap: l.cap, failures: l.failures, recipients: recipients, life: l.life, pipelines: l.pipelines}
 }
 
 // String is what was learned, in words, for status.

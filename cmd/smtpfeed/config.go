@@ -24,6 +24,7 @@ type Config struct {
 	DNS      DNSSection     `toml:"dns"`
 	SMTP     SMTPSection    `toml:"smtp"`
 	Routes   []RouteSection `toml:"route,omitempty"`
+	VERP     []VERPSection  `toml:"verp,omitempty"`
 	TLS      TLSSection     `toml:"tls"`
 	Log      LogSection     `toml:"log"`
 	Ledger   LedgerSection  `toml:"ledger"`
@@ -57,6 +58,9 @@ type SMTPSection struct {
 	ConnectTimeout           Duration  `toml:"connect_timeout"`
 	HedgeDelay               Duration  `toml:"hedge_delay"`
 	IdleTimeout              Duration  `toml:"idle_timeout"`
+	DownTime                 Duration  `toml:"down_time"`
+	LimitsTTL                Duration  `toml:"limits_ttl"`
+	ChunkingFrom             Size      `toml:"chunking_from"` // 0 is never
 	Timeouts                 Timeouts  `toml:"timeouts,inline"`
 	Prohibited               []Prefix  `toml:"prohibited"` // empty: every address may be dialled
 	Fallback                 []string  `toml:"fallback"`
@@ -79,6 +83,19 @@ type Timeouts struct {
 type RouteSection struct {
 	Domain string   `toml:"domain"` // ".example.net" means the subdomains of example.net
 	Hosts  []string `toml:"hosts"`
+}
+
+// VERPSection is a rule for personal envelope senders; see feed.VERP.
+type VERPSection struct {
+	Sender   string `toml:"sender"`
+	Template string `toml:"template"`
+	Header   string `toml:"header"`
+	MaxLocal int    `toml:"max_local"` // 0 is 64
+}
+
+// rule is the section as the feeder takes it.
+func (v VERPSection) rule() feed.VERP {
+	return feed.VERP{Sender: v.Sender, Template: v.Template, Header: v.Header, MaxLocal: v.MaxLocal}
 }
 
 // TLSSection is what protection a session must have.
@@ -119,6 +136,7 @@ func defaults() Config {
 		SMTP: SMTPSection{
 			Port: 25, Sessions: 4000, SessionsPerHost: 10, RecipientsPerTransaction: 100,
 			ConnectTimeout: seconds(30), HedgeDelay: Duration{500 * time.Millisecond}, IdleTimeout: seconds(30), Timeouts: defaultTimeouts(),
+			DownTime: seconds(60), LimitsTTL: seconds(3600), ChunkingFrom: 256 << 10,
 			Prohibited: []Prefix{{}}, Fallback: []string{},
 		},
 		TLS:    TLSSection{Mode: "off"},

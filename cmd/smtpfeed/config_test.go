@@ -59,6 +59,11 @@ func TestParseProblems(t *testing.T) {
 		{"two routes of one domain", "[[route]]\ndomain=\"a.b\"\nhosts=[\"c\"]\n[[route]]\ndomain=\"A.B\"\nhosts=[\"c\"]\n", `f:5:1: route.2.domain: A.B has a route already`},
 		{"a route as inline table", "route = [{ domain = \"a.b\" },\n { domain = \"-\", hosts = [\"c\"] }]\n", "f:.*\nf:2:4: route.2.domain: \"-\" is not a domain; .*"},
 		{"a hostname that is none", "hostname = \"mail_?.example\"\n", `f:1:1: hostname: "mail_\?.example" is not a host name .*`},
+		{"a personal sender without a recipient", "[[verp]]\nsender = \"a@b.c\"\ntemplate = \"x@b.c\"\n", `f:1:3: verp.1: template "x@b.c": without \{local\} and \{domain\} .*`},
+		{"a rule that changes nothing", "[[verp]]\nsender = \"a@b.c\"\n", `f:1:3: verp.1: neither template nor header: .*`},
+		{"a size below none", "[smtp]\nchunking_from = -1\n", `f:2:1: smtp.chunking_from: must not be negative; .*`},
+		{"a host that is never down", "[smtp]\ndown_time = \"0s\"\n", `f:2:1: smtp.down_time: must be longer than 0s`},
+		{"limits that are never believed", "[smtp]\nlimits_ttl = \"0s\"\n", `f:2:1: smtp.limits_ttl: must be longer than 0s`},
 		{"TLS is not there yet", "[tls]\nmode = \"required\"\ndane = true\nmta_sts = true\n", "f:2:1: tls.mode: is not available in this version; set mode = \"off\"\nf:3:1: tls.dane: .*\nf:4:1: tls.mta_sts: .*"},
 		{"a TLS mode that is none", "[tls]\nmode = \"on\"\n", `f:2:1: tls.mode: "on" is not one of off, opportunistic, required`},
 		{"the ledger is not there yet", "[ledger]\npath = \"/x\"\nsync = \"power\"\n", "f:2:1: ledger.path: is not available in this version; set path = \"\"\nf:3:1: ledger.sync: .*"},
@@ -117,6 +122,7 @@ func TestEffectiveConfigurationReadsBack(t *testing.T) {
 	c.LMTP.Listen = append(c.LMTP.Listen, Listen{"tcp:127.0.0.1:2424"})
 	c.LMTP.Memory = 100000001
 	c.SMTP.ConnectTimeout.Duration = 1500e6
+	c.VERP = []VERPSection{{Sender: "a@b.example", Template: "a+{local}={domain}@b.example", MaxLocal: 100}}
 	c.Routes = []RouteSection{{"a.example", []string{"[192.0.2.1]:25"}}, {"b.example", []string{"c.example"}}}
 	again, err := Parse("f", []byte(c.String()))
 	require.NoError(t, err, "what check prints is a configuration file:\n%s", c)
@@ -137,11 +143,12 @@ func TestSampleHoldsEveryDefault(t *testing.T) {
 			assert.Regexp(t, `(?m)^(# )?`+regexp.QuoteMeta(key)+` = .+ # .+`, string(text), "%s stands in the sample with a comment", key)
 		}
 	}
-	uncommented := regexp.MustCompile(`(?m)^# ((hostname|domain|hosts) = |\[\[route\]\])`).ReplaceAllString(string(text), "$1")
+	uncommented := regexp.MustCompile(`(?m)^# ((hostname|domain|hosts|sender|template|header|max_local) = |\[\[(route|verp)\]\])`).ReplaceAllString(string(text), "$1")
 	// A key at the top must stand above the sections, as hostname does.
 	c, err = Parse("smtpfeed.toml", []byte(uncommented))
 	require.NoError(t, err, "the examples in comments are valid too")
 	assert.Len(t, c.Routes, 1, "the example of a route is one")
+	assert.Len(t, c.VERP, 1, "the example of a personal sender is one")
 }
 
 func TestLoad(t *testing.T) {

@@ -108,6 +108,10 @@ func (c Config) feedConfig(r feed.Resolver, log *slog.Logger) feed.Config {
 		ConnectTimeout:           c.SMTP.ConnectTimeout.Duration,
 		HedgeDelay:               c.SMTP.HedgeDelay.Duration,
 		IdleTimeout:              c.SMTP.IdleTimeout.Duration,
+		DownTime:                 c.SMTP.DownTime.Duration,
+		LimitsTTL:                c.SMTP.LimitsTTL.Duration,
+		ChunkingFrom:             c.chunkingFrom(),
+		VERP:                     c.verp(),
 		Timeouts: feed.Timeouts{
 			Greeting: t.Greeting.Duration, Hello: t.Hello.Duration, StartTLS: t.StartTLS.Duration, Mail: t.Mail.Duration,
 			Rcpt: t.Rcpt.Duration, Data: t.Data.Duration, Body: t.Body.Duration, Final: t.Final.Duration, Quit: t.Quit.Duration,
@@ -116,6 +120,23 @@ func (c Config) feedConfig(r feed.Resolver, log *slog.Logger) feed.Config {
 		Resolver:   r,
 		Log:        log,
 	}
+}
+
+// chunkingFrom is the size from which bodies go by BDAT, as the feeder takes it.
+func (c Config) chunkingFrom() int64 {
+	if c.SMTP.ChunkingFrom == 0 {
+		return -1
+	}
+	return int64(c.SMTP.ChunkingFrom)
+}
+
+// verp is the rules for personal senders.
+func (c Config) verp() []feed.VERP {
+	var rules []feed.VERP
+	for _, v := range c.VERP {
+		rules = append(rules, v.rule())
+	}
+	return rules
 }
 
 // prohibited is the ranges of addresses with the word default written out.

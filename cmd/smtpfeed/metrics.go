@@ -152,10 +152,16 @@ func smtpMetrics() []metric {
 		counter("sessions_reused", "Transactions on a session that had carried one before.", func(s *sample) uint64 { return s.feed.SessionsReused }),
 		counter("sessions_evicted", "Idle sessions closed because the session budget was full.", func(s *sample) uint64 { return s.feed.SessionsEvicted }),
 		counter("sessions_stale", "Reused sessions that turned out dead and were replaced.", func(s *sample) uint64 { return s.feed.Stale }),
+		counter("sessions_retired", "Sessions closed because the host takes only so many messages or domains a session.", func(s *sample) uint64 { return s.feed.SessionsRetired }),
+		counter("probes", "Dials to a host that was down, to see whether it still is.", func(s *sample) uint64 { return s.feed.Probes }),
+		counter("shared", "Recipients that an equally preferred host with free hands took over.", func(s *sample) uint64 { return s.feed.Shared }),
 		counter("transactions", "SMTP transactions.", func(s *sample) uint64 { return s.feed.Transactions }),
 		counter("transactions_pipelined", "Transactions whose MAIL rode behind the previous body.", func(s *sample) uint64 { return s.feed.Pipelined }),
+		counter("transactions_chunked", "Transactions whose body goes by BDAT.", func(s *sample) uint64 { return s.feed.Chunked }),
+		counter("transactions_personal", "Transactions with an envelope sender of their own (VERP).", func(s *sample) uint64 { return s.feed.Personal }),
+		counter("transactions_careful", "Transactions tried again command by command, or by DATA.", func(s *sample) uint64 { return s.feed.Fallbacks }),
 		counter("transactions_piggybacked", "Transactions with recipients of several domains.", func(s *sample) uint64 { return s.feed.Piggybacked }),
-		counter("transactions_split", "Transactions cut again because the host took fewer recipients.", func(s *sample) uint64 { return s.feed.Splits }),
+		counter("transactions_split", "Limits that a host showed, met by cutting the work again.", func(s *sample) uint64 { return s.feed.Splits }),
 	}
 }
 

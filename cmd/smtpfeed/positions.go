@@ -30,7 +30,7 @@ func locate(name string, text []byte, problems []Problem) Problems {
 // positions maps every key of a document that decoded without error to where it stands.
 func positions(text []byte) map[string]position {
 	at := map[string]position{}
-	routes := 0
+	count := map[string]int{} // sections that may stand there as often as needed, so far
 	section := ""
 	var p unstable.Parser
 	p.Reset(text)
@@ -39,10 +39,11 @@ func positions(text []byte) map[string]position {
 		switch e.Kind {
 		case unstable.Table, unstable.ArrayTable:
 			section, _ = keyOf(&p, e, "", at)
-			if section == "route" {
-				routes++
-				section = fmt.Sprintf("route.%d", routes)
-				at[section] = at["route"]
+			if section == "route" || section == "verp" {
+				name := section
+				count[name]++
+				section = fmt.Sprintf("%s.%d", name, count[name])
+				at[section] = at[name]
 			}
 		case unstable.KeyValue:
 			keysOf(&p, e, section, at)

@@ -93,9 +93,9 @@ func lineOf(text []byte) int {
 // in inline tables, the name wrong; so the name is looked up by the place.
 func unknownKeys(name string, text []byte, unknown *toml.StrictMissingError) Problems {
 	names := map[position]string{}
-	routeNumber := regexp.MustCompile(`^route\.\d+`)
+	number := regexp.MustCompile(`^(route|verp)\.\d+`)
 	for key, at := range positions(text) {
-		names[at] = routeNumber.ReplaceAllString(key, "route")
+		names[at] = number.ReplaceAllString(key, "$1")
 	}
 	var p Problems
 	for i := range unknown.Errors {

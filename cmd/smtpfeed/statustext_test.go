@@ -45,8 +45,9 @@ Now
 
 Since the start
   mail    100000 recipients of 12 messages: 90000 delivered, 60 deferred (2 uncertain), 9 failed
-  SMTP    1000 transactions on 69 sessions; 800 reused a session, 700 pipelined, 20 with several domains
-  trouble 1 of 70 dials failed, 0 begun beside a silent one; 30 recipients moved to another host, 1 transaction split
+  SMTP    1000 transactions on 69 sessions; 800 reused a session, 700 pipelined, 20 with several domains, 0 chunked, 0 personal
+  limits  1 limit met; 0 sessions retired, 0 evicted, 0 found stale; 0 transactions tried again with care
+  trouble 1 of 70 dials failed, 0 begun beside a silent one, 0 to probe; 30 recipients moved to another host, 0 to an equal one
   DNS     9000 questions, 4000 from the cache; 12 sent again, 1 without an answer
   LMTP    20 connections; 2 recipients refused; 0 hosts left early, 0 refused for lack of memory
   records 90069 written, 0 lost

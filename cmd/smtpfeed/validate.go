@@ -26,6 +26,7 @@ func validate(c Config) []Problem {
 	validateSMTP(c.SMTP, bad)
 	validateTimeouts(c.SMTP, bad)
 	validateRoutes(c, bad)
+	validateVERP(c.VERP, bad)
 	validateAbsent(c, bad)
 	validatePlaces(c, bad)
 	return found
@@ -72,6 +73,9 @@ func validateSMTP(s SMTPSection, bad reporter) {
 	inRange(bad, "smtp.sessions", s.Sessions, 1, 1_000_000)
 	inRange(bad, "smtp.sessions_per_host", s.SessionsPerHost, 1, 10_000)
 	inRange(bad, "smtp.recipients_per_transaction", s.RecipientsPerTransaction, 1, 100_000)
+	if s.ChunkingFrom < 0 {
+		bad("smtp.chunking_from", `must not be negative; write "0" to send every body by DATA`)
+	}
 }
 
 func validateTimeouts(s SMTPSection, bad reporter) {
@@ -80,12 +84,22 @@ func validateTimeouts(s SMTPSection, bad reporter) {
 		key string
 		Duration
 	}{
-		{"connect_timeout", s.ConnectTimeout}, {"hedge_delay", s.HedgeDelay}, {"idle_timeout", s.IdleTimeout}, {"timeouts.greeting", t.Greeting}, {"timeouts.hello", t.Hello},
+		{"connect_timeout", s.ConnectTimeout}, {"hedge_delay", s.HedgeDelay}, {"idle_timeout", s.IdleTimeout},
+		{"down_time", s.DownTime}, {"limits_ttl", s.LimitsTTL}, {"timeouts.greeting", t.Greeting}, {"timeouts.hello", t.Hello},
 		{"timeouts.starttls", t.StartTLS}, {"timeouts.mail", t.Mail}, {"timeouts.rcpt", t.Rcpt}, {"timeouts.data", t.Data},
 		{"timeouts.body", t.Body}, {"timeouts.final", t.Final}, {"timeouts.quit", t.Quit},
 	} {
 		if d.Duration.Duration <= 0 {
 			bad("smtp."+d.key, "must be longer than 0s")
+		}
+	}
+}
+
+func validateVERP(rules []VERPSection, bad reporter) {
+	for i, v := range rules {
+		rule := v.rule()
+		if err := rule.Validate(); err != nil {
+			bad(fmt.Sprintf("verp.%d", i+1), "%s", err)
 		}
 	}
 }
