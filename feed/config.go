@@ -73,7 +73,7 @@ type Timeouts struct {
 	Greeting, Hello, StartTLS, Mail, Rcpt, Data, Body, Final, Quit time.Duration
 }
 
-// DefaultTimeouts follow RFC 5321 section 4.5.3.2; quit is short because its reply changes nothing.
+// DefaultTimeouts follow RFC 5321 section 4.5.3.2; quit is how long the goodbye may take to leave, for its reply is not waited for.
 var DefaultTimeouts = Timeouts{
 	Greeting: 300 * time.Second, Hello: 300 * time.Second, StartTLS: 60 * time.Second, Mail: 300 * time.Second,
 	Rcpt: 300 * time.Second, Data: 120 * time.Second, Body: 180 * time.Second, Final: 600 * time.Second, Quit: 2 * time.Second,

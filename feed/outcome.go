@@ -397,7 +397,15 @@ func (rep *report) last() bool { return rep.err != nil || rep.goodbye().Code != 
 
 // goodbye is the 421 with which the host ended the session.
 func (rep *report) goodbye() wire.Reply {
-	for _, r := range append([]wire.Reply{rep.mail, rep.data, rep.final}, rep.rcpts...) {
+	switch 421 {
+	case rep.mail.Code:
+		return rep.mail
+	case rep.data.Code:
+		return rep.data
+	case rep.final.Code:
+		return rep.final
+	}
+	for _, r := range rep.rcpts {
 		if r.Code == 421 {
 			return r
 		}

@@ -120,7 +120,7 @@ func (p *pipeline) begin(x *exchange) {
 
 // write writes octets on behalf of x. A failure does not end the session yet: what the peer has to say about it may be on its way.
 func (p *pipeline) write(b []byte, x *exchange) {
-	p.conn.SetWriteDeadline(p.writeBy(x))
+	p.writeUntil(p.writeBy(x))
 	if _, err := p.conn.Write(b); err != nil && x.failed == nil {
 		x.failed = brokenAt(x.stage, err)
 	}
@@ -134,6 +134,13 @@ func (p *pipeline) writeBy(x *exchange) time.Time {
 		at = earlier(at, p.due(p.current))
 	}
 	return at
+}
+
+// writeUntil sets the write deadline.
+func (p *pipeline) writeUntil(at time.Time) {
+	if p.arm(at) {
+		p.conn.SetWriteDeadline(at)
+	}
 }
 
 // listen takes replies, each for the exchange that is owed one.
@@ -348,16 +355,10 @@ func (p *pipeline) abandon() {
 	}
 }
 
-// quit says goodbye and waits a little for the answer, which changes nothing.
+// quit says goodbye and does not wait for the answer, which changes nothing. RFC 5321 section 4.1.1.10 has the client wait for it;
+// Postfix does not either (smtp_skip_quit_response), for in a round trip the place could serve another host.
 func (p *pipeline) quit() closing {
-	p.conn.SetWriteDeadline(time.Now().Add(p.config.Timeouts.Quit))
-	if _, err := p.conn.Write([]byte(wire.QUIT)); err != nil {
-		return closing{}
-	}
-	p.clock.Reset(p.config.Timeouts.Quit)
-	select {
-	case <-p.heard:
-	case <-p.clock.C:
-	}
+	p.writeUntil(time.Now().Add(p.config.Timeouts.Quit))
+	p.conn.Write([]byte(wire.QUIT))
 	return closing{}
 }

@@ -36,7 +36,8 @@ type speaker struct {
 	caps    wire.Caps
 	fixup   bool
 	started time.Time
-	done    int // transactions finished
+	armed   time.Time // the connection's write deadline
+	done    int       // transactions finished
 }
 
 // A hearing is what the receiver heard since the sender last listened.
@@ -160,7 +161,9 @@ func (s *speaker) greet() closing {
 // ask writes a command and reads its reply, alone: nothing may be left over, for a server that says more than it was asked
 // has lost count. The deadline is absolute for the whole reply.
 func (s *speaker) ask(command string, at stage) (wire.Reply, error) {
-	s.conn.SetDeadline(time.Now().Add(s.config.Timeouts.of(at)))
+	if until := time.Now().Add(s.config.Timeouts.of(at)); s.arm(until) {
+		s.conn.SetDeadline(until)
+	}
 	if command != "" {
 		if _, err := s.conn.Write([]byte(command)); err != nil {
 			return wire.Reply{}, err
@@ -171,6 +174,16 @@ func (s *speaker) ask(command string, at stage) (wire.Reply, error) {
 		err = &protocolError{stage: at, reason: "sent more than one reply"}
 	}
 	return r, err
+}
+
+// arm says whether a deadline has to be set: one that stands already and is at most a little earlier does as well. Setting one
+// costs more than most writes.
+func (s *speaker) arm(until time.Time) bool {
+	if early := until.Sub(s.armed); early >= 0 && early <= time.Until(until)/16 {
+		return false
+	}
+	s.armed = until
+	return true
 }
 
 // turnedAway is the end of a session that never opened. A host that refuses in words is told goodbye, without waiting for

@@ -65,7 +65,7 @@ func (x *exchange) content() [][]byte {
 // writeChunk writes a part of the body that is not its last, with an ear for the peer all the while: servers that do not want
 // the rest say so in the middle, and often stop reading. It says whether the body goes on.
 func (p *pipeline) writeChunk(x *exchange, part net.Buffers) bool {
-	p.conn.SetWriteDeadline(p.writeBy(x))
+	p.writeUntil(p.writeBy(x))
 	written := make(chan error, 1) // from the goroutine below, which is waited for here
 	go func() {
 		_, err := part.WriteTo(p.conn)
@@ -112,7 +112,7 @@ func (p *pipeline) heardEarly(h hearing) {
 // on the delivery is uncertain until the final reply was read.
 func (p *pipeline) writeEnd(x *exchange, part net.Buffers) {
 	size := sizeOf(part)
-	p.conn.SetWriteDeadline(p.writeBy(x))
+	p.writeUntil(p.writeBy(x))
 	if x.order.chunked {
 		size-- // the last octet is the end
 	} else {

@@ -133,6 +133,9 @@ func (r *Reader) takeLine(line []byte) {
 		r.complete(text) // nearly every reply: no copy
 		return
 	}
+	if p.text == nil {
+		p.text = make([]byte, 0, keepText)
+	}
 	if p.lines > 1 {
 		p.text = append(p.text, '\n')
 	}
