@@ -39,11 +39,15 @@
 //	messages.go   envelopes, recipients, and the messages that envelopes with equal content share
 //	routes.go     domains: lookups under way, candidates, which host a recipient waits for
 //	hosts.go      exchangers by address set: lanes (the queue), cuts, falls, what is remembered
+//	addresses.go  which address of a host is dialled; families that do not work
+//	share.go      what an exchanger takes over from an equal one
 //	sessions.go   connections: the host's and the process's budget, rest and idle timeout
 //	hedge.go      what is tried beside a dial that does not answer
 //	flights.go    transactions in the hands of sessions: orders out, reports in
 //	outcome.go    the table: what a report means for each recipient, and only here
-//	limit.go      what a host was seen to take: concurrency, recipients, domains, pipelining
+//	reasons.go    what is told of hosts and domains that no transaction reached
+//	limit.go      what a host was seen to take: concurrency, recipients, domains, messages, pipelining
+//	verp.go       rules that give each recipient an envelope sender of its own
 //	timer.go      deadlines
 //	trace.go      events and actions as text
 //
@@ -82,6 +86,15 @@
 // decision about a host and not 512. On a session the next transaction is cut when the body before it may be sent (cleared), and
 // its commands ride behind that body (RFC 2920 section 3.1): in steady state a transaction costs one round trip.
 //
+// What need not wait for the host MTA's final dot does not: domains are looked up when their first recipient is accepted, and once
+// an envelope is sure to come their hosts are dialled. No mail leaves before the dot.
+//
+// # What a host does not say
+//
+// Most receivers publish no limit. Each starts with one session and earns more; what it refuses is remembered for Config.LimitsTTL
+// and the work is split inside the same attempt, on the same connection where that is possible. A host that cannot be reached is
+// down for Config.DownTime, which doubles; then one recipient probes it while the others go elsewhere.
+//
 // # Equal messages
 //
 // Envelopes with the same sender, parameters and content digest are one message: one body, shared lanes. An address that
@@ -118,7 +131,7 @@
 //
 // # Bugs
 //
-// STARTTLS is not spoken yet: every session is plaintext. A host that loses count of pipelined commands is not tried again
-// without pipelining in the same attempt: its recipients go elsewhere or are deferred. That a server knows only HELO is not
-// remembered.
+// STARTTLS is not spoken yet: every session is plaintext. That a server knows only HELO is not remembered.
+//
+// A message for which a VERP rule makes too long a sender keeps its own, and nothing but the delivery record shows it.
 package feed

@@ -80,7 +80,7 @@ func (e *engine) step(now time.Time, ev event) {
 	e.timers.fire(now)
 	switch ev := ev.(type) {
 	case hinted:
-		e.hint(now, ev.domain)
+		e.hint(now, ev)
 	case sent:
 		e.admit(now, ev.envelope)
 	case cancelled:
@@ -134,13 +134,36 @@ func (e *engine) quiet() bool {
 
 func (e *engine) act(a action) { e.acts = append(e.acts, a) }
 
-// hint looks a domain up ahead of its envelope.
-func (e *engine) hint(now time.Time, domain string) {
+// hint looks a domain up ahead of its envelope. When that is sure to come, the domain's best host is dialled too: looking up,
+// dialling, greeting and EHLO take place while the host MTA is still handing over.
+func (e *engine) hint(now time.Time, ev hinted) {
 	if e.draining {
 		return
 	}
-	if rt := e.routes[domain]; rt == nil || rt.unsettled == 0 {
-		e.routeOf(now, domain)
+	rt := e.routes[ev.domain]
+	if rt == nil || rt.unsettled == 0 {
+		rt = e.routeOf(now, ev.domain)
+	}
+	if ev.expected {
+		rt.expected = true
+		e.dialAhead(now, rt)
+	}
+}
+
+// dialAhead opens a session with the best host of an expected domain, if there is none and at least half of the process's budget
+// is free. When the envelope does not come after all, the session rests until its idle timeout.
+func (e *engine) dialAhead(now time.Time, rt *route) {
+	if !rt.expected || rt.state != routeKnown {
+		return
+	}
+	rt.expected = false
+	i := rt.choose(now, 0)
+	if i < 0 || len(e.sessions) >= e.config.Sessions/2 || now.Before(e.exhausted) {
+		return
+	}
+	if h := rt.candidates[i].host; len(h.sessions) == 0 && h.waiting == 0 {
+		e.counts.Ahead++
+		e.open(now, h)
 	}
 }
 

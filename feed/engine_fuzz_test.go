@@ -136,7 +136,7 @@ func (w *model) rare() {
 			w.event(drained{})
 		}
 	case 2:
-		w.event(hinted{domain: w.domain()})
+		w.event(hinted{domain: w.domain(), expected: w.pick(2) == 1})
 	default:
 		if len(w.open) > 0 {
 			w.end(w.open[w.pick(len(w.open))], closing{stage: stageIdle, err: errors.New("EOF")})

@@ -13,7 +13,10 @@ type event interface{ isEvent() }
 
 type (
 	// hinted: a recipient of this domain was accepted; its envelope may follow. From lmtp.
-	hinted struct{ domain string }
+	hinted struct {
+		domain   string
+		expected bool // it will follow: no probe of a single address has as many recipients
+	}
 
 	// sent: the host MTA's final dot was read, the whole envelope is ours. From lmtp.
 	sent struct{ envelope *Envelope }

@@ -179,6 +179,9 @@ var errStopping = errors.New("smtpfeed is stopping")
 // Hint says that a recipient of this domain (folded by resolver.Fold) was accepted: its route is looked up ahead.
 func (f *Feeder) Hint(domain string) { f.post(hinted{domain: domain}) }
 
+// Expect is Hint for an envelope that is sure to come: the domain's best host is dialled, too.
+func (f *Feeder) Expect(domain string) { f.post(hinted{domain: domain, expected: true}) }
+
 // Refusal returns why a recipient of this domain cannot be accepted, from what is known already; nil when it can.
 func (f *Feeder) Refusal(domain string) *Outcome {
 	_, known, err := f.config.Resolver.Cached(domain)

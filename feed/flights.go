@@ -212,6 +212,7 @@ func (e *engine) learn(now time.Time, s *session, t *trial) {
 	}
 	if t.flight.grouped && t.good() {
 		h.limit.pipelines = true
+		h.limit.rides = h.limit.rides || t.flight.rode
 	}
 	switch {
 	case t.stale, t.confused, t.noBDAT:

@@ -34,6 +34,7 @@ type limit struct {
 	noPipelining      bool          // no commands behind commands either
 	noChunking        bool          // no BDAT, whatever the EHLO reply offers
 	life              time.Duration // how long what was learned is believed without being seen again
+	rides             bool          // commands behind a body were answered as they should: new sessions need not prove it again
 	pipelines         bool          // a group of commands was answered as it should: a later stall has another cause
 	until             time.Time
 }
@@ -118,7 +119,7 @@ func (l *limit) single(now time.Time) {
 // careful notes that the host lost count of pipelined commands. If they rode behind a body, that is what it does not bear;
 // else it is spoken to command by command.
 func (l *limit) careful(now time.Time, rode bool) {
-	l.noRiding = true
+	l.noRiding, l.rides = true, false
 	l.noPipelining = l.noPipelining || !rode
 	l.until = now.Add(l.life)
 }
@@ -134,7 +135,7 @@ func (l *limit) expire(now time.Time, recipients int) {
 	if l.until.IsZero() || now.Before(l.until) {
 		return
 	}
-	*l = limit{window: l.window, cap: l.cap, failures: l.failures, recipients: recipients, life: l.life, pipelines: l.pipelines}
+	*l = limit{window: l.window, cap: l.cap, failures: l.failures, recipients: recipients, life: l.life, pipelines: l.pipelines, rides: l.rides}
 }
 
 // String is what was learned, in words, for status.

@@ -194,7 +194,7 @@ func parseEvent(t *testing.T, now time.Time, line string) event {
 	w := words(line)
 	switch w[0] {
 	case "hinted":
-		return hinted{domain: w[1]}
+		return hinted{domain: w[1], expected: len(w) > 2 && w[2] == "expected"}
 	case "sent":
 		return parseSent(t, now, w[1:])
 	case "cancelled":

@@ -36,6 +36,7 @@ type route struct {
 	candidates []candidate   // ascending preference; equal ones in an order of our own
 	waiting    recipientList // while resolving
 	arrived    recipientList // only inside admit: recipients of one envelope, kept together
+	expected   bool          // its host is to be dialled as soon as it is known
 	unsettled  int           // recipients, twins included; while above 0 every candidate's host counts this route
 	expires    time.Time
 	keep       time.Time // when nobody needs it: until when it is remembered
@@ -170,6 +171,7 @@ func (e *engine) settleRoute(now time.Time, ev resolved) {
 		}
 	}
 	e.spread(now, rt, &list)
+	e.dialAhead(now, rt)
 }
 
 // candidatesOf fills in the hosts of a resolved route, or says why there is none.

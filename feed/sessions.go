@@ -295,7 +295,8 @@ func (e *engine) sessionOpened(now time.Time, ev opened) {
 }
 
 // sessionCleared takes the news that a body is on its way: RFC 2920 section 3.1 lets the next transaction's commands follow
-// it in the same group. Only where nothing odd was ever seen: some old servers throw away what follows the dot.
+// it in the same group. Only where it went well before, or a transaction without it did, and nothing odd was ever seen: some old
+// servers throw away what follows the dot.
 func (e *engine) sessionCleared(ev cleared) {
 	s := e.sessions[ev.session]
 	if s.state == sessionClosing {
@@ -305,7 +306,7 @@ func (e *engine) sessionCleared(ev cleared) {
 		panic("BUG: cleared a transaction that is not the session's only one")
 	}
 	l := &s.host.limit
-	if s.done == 0 || !s.clean || !s.caps.Pipelining || s.fixup || l.noPipelining || l.noRiding || s.spent() || s.state != sessionBusy {
+	if s.done == 0 && !l.rides || !s.clean || !s.caps.Pipelining || s.fixup || l.noPipelining || l.noRiding || s.spent() || s.state != sessionBusy {
 		return
 	}
 	s.host.clear = append(s.host.clear, s)

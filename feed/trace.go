@@ -49,6 +49,9 @@ func (t *tracer) action(a action) {
 func eventText(ev event, now time.Time) string {
 	switch ev := ev.(type) {
 	case hinted:
+		if ev.expected {
+			return "hinted " + ev.domain + " expected"
+		}
 		return "hinted " + ev.domain
 	case sent:
 		return sentText(ev.envelope, now)
