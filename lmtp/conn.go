@@ -2,6 +2,7 @@ package lmtp
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"io"
 	"net"
@@ -33,13 +34,15 @@ type conn struct {
 	config *Config
 	out    *replies
 
+	session *session // once the host has said LHLO; used by the goroutine that reads commands
+
 	buf       []byte // input; [r:w] is not yet taken
 	r, w      int
 	line      []byte // what is left of the line go-smtp is reading; part of buf
 	inContent bool   // the host was told to send its content, and its end was not found yet
 	inputErr  error  // what ended the input, once it has; never nil again (a deadline too ends it for good)
 
-	gone     chan struct{} // closed when the host left: it cannot read replies any more
+	gone     chan struct{} // closed when the host left, or we: it cannot read replies any more
 	goneOnce sync.Once
 
 	mu      sync.Mutex // guards what follows, against the goroutine that drains
@@ -87,12 +90,22 @@ func (c *conn) Write(p []byte) (int, error) { return c.out.Write(p) }
 
 // Close is called by go-smtp after QUIT and when the input has ended. What was answered still goes out.
 func (c *conn) Close() error {
+	c.left()
 	c.out.close()
 	return c.Conn.Close()
 }
 
 // left marks the host as gone.
 func (c *conn) left() { c.goneOnce.Do(func() { close(c.gone) }) }
+
+func (c *conn) hasLeft() bool {
+	select {
+	case <-c.gone:
+		return true
+	default:
+		return false
+	}
+}
 
 // failure is what broke the connection; nil when it ended as connections do.
 func (c *conn) failure() error {
@@ -104,12 +117,15 @@ func (c *conn) failure() error {
 	return nil
 }
 
-// nextCommand returns the next line for go-smtp.
+// nextCommand returns the next line for go-smtp. What go-smtp need not or must not see is executed here.
 func (c *conn) nextCommand() ([]byte, error) {
 	for {
 		line, err := c.readLine()
 		if err != nil {
 			return nil, err
+		}
+		if c.session.takePlain(line) {
+			continue
 		}
 		if len(line) < 4 || !strings.EqualFold(string(line[:4]), "BDAT") {
 			return line, nil
@@ -122,9 +138,9 @@ func (c *conn) nextCommand() ([]byte, error) {
 
 // readLine returns a line with its end. It stays valid until the next read.
 func (c *conn) readLine() ([]byte, error) {
-	// After a write failed nobody would learn what commands that wait here did: the host sends them again.
-	if err := c.out.failure(); err != nil {
-		return nil, err
+	// When the host has left nobody would learn what commands that wait here did: it sends them again.
+	if c.hasLeft() {
+		return nil, cmp.Or(c.out.failure(), io.EOF)
 	}
 	var deadline time.Time // absolute for the whole line
 	for seen := 0; ; {

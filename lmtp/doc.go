@@ -14,8 +14,9 @@
 //     followed. Hosts stop all mail for minutes after a connection that broke.
 //   - Every wait ends: a read or write deadline that expired has ended the connection for good, and a transaction ends at
 //     Config.Budget plus a grace of seconds even when the Mailer forgets it.
-//   - Memory is bounded by Config.Memory for contents, and is about 350 octets a recipient, two thirds of them go-smtp's. Equal
+//   - Memory is bounded by Config.Memory for contents, and is below 100 octets a recipient, its address of 30 among them. Equal
 //     contents held at once are one body in memory.
+//   - A domain is hinted to the Mailer before anything behind its first recipient is waited for.
 //
 // # What go-smtp does, and what it is kept from
 //
@@ -27,6 +28,9 @@
 // BDAT never reaches go-smtp, which takes a chunk that was broken off for a complete message; CHUNKING is not announced.
 // replies.go lists the replies whose text or code is set right on the way out, and gathers them into few writes.
 //
+// go-smtp knows only some recipients of a transaction, at least the first one: those whose RCPT is plain pass it by (plain.go), and
+// the final replies of all do (answers.go). A recipient costs 3 us and 87 octets that way, and 8 us and 342 octets through go-smtp.
+//
 // # Who owns what
 //
 // A connection's input belongs to one goroutine at a time: go-smtp's for commands, the one go-smtp calls LMTPData in for the
@@ -34,13 +38,11 @@
 // a mutex (replies), since a timer flushes it. The Mailer's loop touches nothing here but a sink, which never blocks it.
 //
 // Goroutines: one for each accepted connection (server.go, start; Drain and Close wait for it), three of go-smtp's inside of
-// that, the watcher (watch.go; LMTPData waits for it), the timer that flushes replies (replies.go; its close stops it), and
-// one that turns the end of them all into a channel (drain.go).
+// that, the watcher (watch.go; LMTPData waits for it), the teller of final replies while some are not known (answers.go; LMTPData
+// waits for it), the timer that flushes replies (replies.go; its close stops it), and one that turns the end of them all into a
+// channel (drain.go).
 //
 // # Bugs
-//
-// go-smtp counts statuses by recipient string: when the same recipient stands twice in a transaction and its two outcomes
-// differ, they are told in the order in which they were settled.
 //
 // The number of recipients has no bound, since hosts do not continue a transaction that was cut short; their memory is not in
 // Config.Memory.

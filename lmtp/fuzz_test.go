@@ -41,7 +41,7 @@ func play(t *testing.T, sent []byte, piece int) (lines []string, handedOver int)
 	var n atomic.Int64
 	m.onSend = func(e *feed.Envelope) {
 		n.Add(int64(len(e.Recipients)))
-		require.Len(t, e.Routes, len(e.Recipients), "every recipient has a route")
+		assert.Len(t, e.Routes, len(e.Recipients), "every recipient has a route")
 		deliverAll(e)
 	}
 	theirs, ours := net.Pipe()
@@ -54,8 +54,14 @@ func play(t *testing.T, sent []byte, piece int) (lines []string, handedOver int)
 	assert.Zero(t, int64(st.Connections+st.Transactions+st.Bodies)+st.Bytes, "nothing is left behind")
 	lines = strings.SplitAfter(conn.out.String(), "\r\n")
 	require.Empty(t, lines[len(lines)-1], "the last reply is complete")
+	for i := range lines {
+		lines[i] = badParameter.ReplaceAllString(lines[i], "504 5.5.4 bad")
+	}
 	return lines[:len(lines)-1], int(n.Load())
 }
+
+// badParameter is what go-smtp says of parameters; when several are bad, it takes any of them.
+var badParameter = regexp.MustCompile(`^50\d 5\.5\.4 [ -~]*`)
 
 var replyLine = regexp.MustCompile(`^[2345][0-9][0-9][ -][ -~]*\r\n$`)
 
@@ -66,6 +72,7 @@ func FuzzSession(f *testing.F) {
 		head + "DATA\r\ntext\r\r\n.\r\nNOOP\r\n",
 		head + "DATA\r\ntext\r\n.",
 		head + "MAIL FROM:<>\r\nRSET\r\nMAIL FROM:<> SMTPUTF8 BODY=8BITMIME\r\nRCPT TO:<\"\\\"x> y\"@x.example>\r\ndata\n.\r\n",
+		head + "RCPT TO:<@x>\r\nrcpt to:<c@y.example>\r\nRCPT TO:<c@-y>\r\nRCPT TO:<d.@Y.example.>\r\nRCPT TO:<e@192.0.2.1>\r\nDATA\r\n.\r\n",
 		head + "BDAT 10 LAST\r\n0123456789BDAT 5\r\nQUIT\r\n",
 		"NOOP\nSTARTTLS\r\nAUTH PLAIN\r\nVRFY x\r\nEHLO x\r\n<\x00\x00\x00 x\r\n",
 		head + "LHLO y\r\nRCPT TO:<@r:c@y.example> NOTIFY=NEVER\r\nDATA\r\n",
@@ -90,8 +97,17 @@ func FuzzSession(f *testing.F) {
 		assert.LessOrEqual(t, go354, bytes.Count(bytes.ToUpper(sent), []byte("DATA")), "each DATA begins one content at most")
 		again, _ := play(t, sent, 1+piece/2)
 		assert.Equal(t, lines, again, "how the octets were cut makes no difference")
+		if len(sent) < 4<<10 { // below all limits, or the added octets could make a difference
+			lines, _ = play(t, unplain(sent), piece)
+			assert.Equal(t, lines, again, "whether go-smtp or we take a recipient makes no difference")
+		}
 	})
 }
+
+var plainBegin = regexp.MustCompile(`(?i)(rcpt) (to:<)`)
+
+// unplain gives go-smtp all recipients: it takes two spaces for one.
+func unplain(sent []byte) []byte { return plainBegin.ReplaceAll(sent, []byte("$1  $2")) }
 
 // Whatever is cut off at whatever octet, an incomplete content is never handed over.
 func TestEveryPrefixOfASession(t *testing.T) {

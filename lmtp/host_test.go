@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -31,8 +32,9 @@ type mailer struct {
 	sent      chan *feed.Envelope
 	cancelled chan *feed.Envelope
 
-	mu    sync.Mutex
-	hints []string
+	mu       sync.Mutex
+	hints    []string
+	expected []string
 }
 
 func newMailer() *mailer {
@@ -43,6 +45,18 @@ func (m *mailer) Hint(domain string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.hints = append(m.hints, domain)
+}
+
+func (m *mailer) Expect(domain string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.expected = append(m.expected, domain)
+}
+
+func (m *mailer) expectedSoFar() []string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Clone(m.expected)
 }
 
 func (m *mailer) hinted() []string {

@@ -16,14 +16,18 @@ const (
 	linger = 3 * time.Millisecond
 )
 
-// mark separates go-smtp's words in a final reply from ours. No recipient has this octet.
+// mark is the text of the final replies that go-smtp gives, "451 4.3.0 <recipient> \x00". They are dropped, since the host has
+// heard them already, from answers. No recipient has this octet.
 const mark = 0
+
+// accepted is the reply to RCPT.
+const accepted = "250 2.1.5 Ok"
 
 // mended are the replies of go-smtp that are set right on their way out, by how they begin. "" drops the line. The most
 // frequent stands first.
 var mended = []struct{ begins, line string }{
 	// Shorter, and without the host's octets in it.
-	{"250 2.0.0 I'll make sure <", "250 2.1.5 Ok\r\n"},
+	{"250 2.0.0 I'll make sure <", accepted + "\r\n"},
 	{"250 2.0.0 Roger, accepting mail from <", "250 2.1.0 Ok\r\n"},
 	// RFC 2033 section 4.2: "If there were no previously successful RCPT commands in the mail transaction, then the DATA
 	// command MUST fail with a 503 reply code."
@@ -71,27 +75,33 @@ func (r *replies) Write(p []byte) (int, error) {
 	}
 	r.line = append(r.line, p...)
 	if bytes.HasSuffix(r.line, endOfLine) {
-		r.add(r.mend(r.line))
+		had := len(r.buf)
+		r.buf = append(r.buf, r.mend(r.line)...)
 		r.line = r.line[:0]
+		r.gathered(had)
 	}
 	return len(p), nil
 }
 
-// say adds a reply of our own behind those that go-smtp gave.
+// say adds a reply of our own, without its line end, behind those that go-smtp gave.
 func (r *replies) say(line string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.add([]byte(line + "\r\n"))
+	if r.err != nil {
+		return
+	}
+	had := len(r.buf)
+	r.buf = append(append(r.buf, line...), endOfLine...)
+	r.gathered(had)
 }
 
-// add gathers. Without a Read that flushes, the timer does: final replies stream.
-func (r *replies) add(line []byte) {
-	first := len(r.buf) == 0
-	r.buf = append(r.buf, line...)
+// gathered is called when buf, which had so many octets, has got more. Without a Read that flushes, the timer does: final replies
+// stream.
+func (r *replies) gathered(had int) {
 	switch {
 	case len(r.buf) >= gather:
 		r.send()
-	case !first || len(line) == 0:
+	case had > 0 || len(r.buf) == 0:
 	case r.timer == nil:
 		r.timer = time.AfterFunc(linger, r.flush)
 	default:
@@ -150,8 +160,8 @@ func (r *replies) send() {
 
 // mend returns what is sent for a line of go-smtp. The line is ours to change.
 func (r *replies) mend(line []byte) []byte {
-	if line, ok := finalReply(line); ok {
-		return line
+	if isTold(line) {
+		return nil
 	}
 	for _, m := range mended {
 		if begins(line, m.begins) {
@@ -168,15 +178,9 @@ func begins(line []byte, with string) bool {
 	return len(line) >= len(with) && string(line[:len(with)]) == with
 }
 
-// finalReply cuts "<recipient> " out of a final reply, "250 2.0.0 <recipient> \x00text": the host knows the recipient, and its
-// length and octets are not ours to choose.
-func finalReply(line []byte) ([]byte, bool) {
-	i := bytes.IndexByte(line, '<')
-	end := bytes.IndexByte(line, mark)
-	if i < 0 || end < i || bytes.Count(line[:i], []byte(" ")) != 2 {
-		return nil, false
-	}
-	return append(line[:i], line[end+1:]...), true
+// isTold recognises what go-smtp makes of told. No reply of ours or of its own begins like that.
+func isTold(line []byte) bool {
+	return begins(line, "451 4.3.0 <") && bytes.HasSuffix(line, []byte{'>', ' ', mark, '\r', '\n'})
 }
 
 // printable replaces what a host must not find in a reply: go-smtp quotes commands it does not know.

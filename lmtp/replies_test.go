@@ -53,10 +53,11 @@ func TestMend(t *testing.T) {
 		{"SIZE says that there is no limit", "250 SIZE\r\n", "250 SIZE 0\r\n"},
 		{"RCPT", "250 2.0.0 I'll make sure <a\xff@x> gets this\r\n", "250 2.1.5 Ok\r\n"},
 		{"MAIL", "250 2.0.0 Roger, accepting mail from <a\x00@x>\r\n", "250 2.1.0 Ok\r\n"},
-		{"a final reply loses its recipient", "550 5.1.1 <a@x> \x00no\r\n", "550 5.1.1 no\r\n"},
-		{"even one that looks like an end of it", "550 5.1.1 <a> b <@x> \x00no <y>\r\n", "550 5.1.1 no <y>\r\n"},
+		{"a final reply of go-smtp is dropped", "451 4.3.0 <a@x> \x00\r\n", ""},
+		{"whatever the recipient", "451 4.3.0 <\"a> b <\"@x> \x00\r\n", ""},
+		{"ours is not", "451 4.3.0 smtpfeed could not handle this, try again later\r\n", "451 4.3.0 smtpfeed could not handle this, try again later\r\n"},
 		{"a mark elsewhere is just an octet", "500 5.5.2 Syntax errors, <\x00ab command unrecognized\r\n", "500 5.5.2 Syntax errors, <?ab command unrecognized\r\n"},
-		{"a mark without a recipient too", "500 5.5.2 \x00\r\n", "500 5.5.2 ?\r\n"},
+		{"a mark without a recipient too", "451 4.3.0 \x00\r\n", "451 4.3.0 ?\r\n"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.rule, func(t *testing.T) {

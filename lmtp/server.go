@@ -20,6 +20,7 @@ import (
 // A Mailer delivers envelopes. *feed.Feeder is the real one.
 type Mailer interface {
 	Hint(domain string)
+	Expect(domain string)
 	Refusal(domain string) *feed.Outcome
 	Send(*feed.Envelope)
 	Cancel(*feed.Envelope)
@@ -190,7 +191,8 @@ func (s *Server) run(c *conn) error {
 // protocol is the only place that configures go-smtp.
 func (s *Server) protocol(c *conn) *smtp.Server {
 	p := smtp.NewServer(smtp.BackendFunc(func(*smtp.Conn) (smtp.Session, error) {
-		return &session{server: s, conn: c}, nil
+		c.session = &session{server: s, conn: c}
+		return c.session, nil
 	}))
 	p.LMTP = true
 	p.Domain = s.config.Hostname

@@ -3,6 +3,7 @@ package lmtp
 import (
 	"io"
 	"runtime/debug"
+	"strings"
 
 	"github.com/emersion/go-smtp"
 
@@ -19,19 +20,25 @@ type session struct {
 	envelope
 }
 
-// An envelope is a feed.Envelope that grows. It holds no more than it must: there may be 100,000 recipients.
+// An envelope is a feed.Envelope that grows. It holds no more than it must: there may be 1,000,000 recipients.
 type envelope struct {
 	from       wire.Address
 	params     feed.Params
 	recipients []wire.Address
-	routes     []string          // as long as recipients
-	keys       map[int]string    // recipients by their names for go-smtp, where those are not the address's own text
-	domains    map[string]string // accepted ones, as given and as folded, to the one string that all recipients share
+	routes     []string // as long as recipients
+	texts      texts    // of recipients
+	// Accepted domains, as given and as folded, to the first recipient of that domain, whose route all of them share.
+	domains map[string]int32
 }
 
 // Mail begins a transaction.
 func (s *session) Mail(from string, opts *smtp.MailOptions) (err error) {
-	defer s.guard(&err)
+	defer func() {
+		if v := recover(); v != nil {
+			s.panicked(v)
+			err = unsettled()
+		}
+	}()
 	defer func() { s.conn.transact(s.open) }()
 	// RFC 5321 section 4.1.4: "MAIL MUST NOT be sent if a mail transaction is already open". go-smtp would go on, with the
 	// recipients of the first one.
@@ -67,29 +74,43 @@ func parseSender(from string, utf8 bool) (wire.Address, error) {
 	return sender, nil
 }
 
-// Rcpt takes a recipient, or refuses what is known to be hopeless. It waits for nothing: hosts flush some RCPT and then wait.
-func (s *session) Rcpt(to string, _ *smtp.RcptOptions) (err error) {
-	defer s.guard(&err)
-	a, err := s.parseRecipient(to)
-	if err != nil {
-		s.server.counters.refused.Add(1)
-		return err
+// Rcpt is called by go-smtp for recipients that are not plain (plain.go), and for the first one.
+func (s *session) Rcpt(to string, _ *smtp.RcptOptions) error {
+	if refusal := s.take(to); refusal != nil {
+		return refusal
 	}
-	domain, err := s.route(a)
-	if err != nil {
-		s.server.counters.refused.Add(1)
-		return err
+	return nil
+}
+
+// take takes a recipient, or refuses what is known to be hopeless. It waits for nothing: hosts flush some RCPT and then wait.
+func (s *session) take(to string) (refusal *smtp.SMTPError) {
+	defer func() {
+		if v := recover(); v != nil {
+			s.panicked(v)
+			refusal = unsettled()
+		}
+	}()
+	a, refusal := s.parseRecipient(to)
+	var domain string
+	if refusal == nil {
+		domain, refusal = s.route(a)
 	}
-	if to != a.String() {
-		s.setKey(len(s.recipients), to)
+	if refusal != nil {
+		s.server.counters.refused.Add(1)
+		return refusal
 	}
 	s.recipients = append(s.recipients, a)
 	s.routes = append(s.routes, domain)
+	if len(s.recipients) == sureFrom {
+		for _, domain := range s.routes {
+			s.server.config.Mailer.Expect(domain)
+		}
+	}
 	s.server.counters.accepted.Add(1)
 	return nil
 }
 
-func (s *session) parseRecipient(to string) (wire.Address, error) {
+func (s *session) parseRecipient(to string) (wire.Address, *smtp.SMTPError) {
 	a, err := wire.ParseAddress(to)
 	switch {
 	case err != nil:
@@ -102,46 +123,51 @@ func (s *session) parseRecipient(to string) (wire.Address, error) {
 	return a, nil
 }
 
+// sureFrom is how many recipients make it sure that a content will follow. Those who only want to know whether an address is good
+// (Postfix's verify(8), Exim's callout) ask about one at a time, and no host may be dialled for that.
+const sureFrom = 20
+
 // route returns the recipient's folded domain. A domain new to the envelope is looked up ahead.
-func (s *session) route(a wire.Address) (string, error) {
-	if domain, ok := s.domains[a.Domain()]; ok {
-		return domain, nil
+func (s *session) route(a wire.Address) (string, *smtp.SMTPError) {
+	given := a.Domain()
+	if first, ok := s.domains[given]; ok {
+		return s.routes[first], nil
 	}
-	domain, err := resolver.Fold(a.Domain())
+	domain, err := resolver.Fold(given)
 	if err != nil {
 		return "", refuse(550, smtp.EnhancedCode{5, 1, 3}, err.Error())
 	}
-	if known, ok := s.domains[domain]; ok {
-		s.domains[a.Domain()] = known
-		return known, nil
+	if first, ok := s.domains[domain]; domain != given && ok {
+		s.domains[given] = first
+		return s.routes[first], nil
 	}
+	domain = strings.Clone(domain) // the Mailer and its caches keep it for longer than the texts of this envelope
 	if o := s.server.config.Mailer.Refusal(domain); o != nil {
 		return "", status(o)
 	}
-	s.server.config.Mailer.Hint(domain)
-	if s.domains == nil {
-		s.domains = make(map[string]string)
+	if len(s.recipients) < sureFrom {
+		s.server.config.Mailer.Hint(domain)
+	} else {
+		s.server.config.Mailer.Expect(domain)
 	}
-	s.domains[domain] = domain
-	s.domains[a.Domain()] = domain
+	s.note(given, domain)
 	return domain, nil
 }
 
-// setKey notes under which name go-smtp knows a recipient: it unquotes, and knows no addresses.
-func (s *session) setKey(recipient int, to string) {
-	if s.keys == nil {
-		s.keys = make(map[int]string)
+// note makes the recipient to come the first of its domain.
+func (s *session) note(given, folded string) {
+	if s.domains == nil {
+		s.domains = make(map[string]int32)
 	}
-	s.keys[recipient] = to
+	first := int32(len(s.recipients))
+	s.domains[folded] = first
+	if given != folded {
+		s.domains[given] = first
+	}
 }
 
-// key is go-smtp's name of a recipient.
-func (e *envelope) key(recipient int) string {
-	if to, ok := e.keys[recipient]; ok {
-		return to
-	}
-	return e.recipients[recipient].String()
-}
+// complete is called when no recipient can follow: what waits for outcomes shall be small.
+func (e *envelope) complete() { e.domains, e.texts = nil, texts{} }
 
 // Reset ends the transaction: after RSET or LHLO, and after the final replies.
 func (s *session) Reset() {
@@ -162,14 +188,7 @@ func (s *session) Logout() error {
 // Data is not called for a session that has LMTPData.
 func (s *session) Data(io.Reader) error { return unsettled() }
 
-// guard answers 451 to a command that found a fault of ours. go-smtp would say 421 and close.
-func (s *session) guard(err *error) {
-	if v := recover(); v != nil {
-		s.panicked(v)
-		*err = unsettled()
-	}
-}
-
+// panicked notes a fault of ours. Its command is answered with 451: go-smtp would say 421 and close.
 func (s *session) panicked(v any) {
 	s.server.counters.panics.Add(1)
 	s.server.config.Log.Error("lmtp: BUG: panic", "conn", s.conn.id, "panic", v, "stack", string(debug.Stack()))

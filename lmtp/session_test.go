@@ -2,6 +2,7 @@ package lmtp
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"unsafe"
@@ -143,6 +144,23 @@ func TestRefusalAndHint(t *testing.T) {
 	assert.Equal(t, []uint64{4, 1}, []uint64{st.Accepted, st.Refused}, "recipients are counted")
 }
 
+func TestDomainsOfAListAreExpected(t *testing.T) {
+	f := newFixture(t, Config{})
+	h := f.host()
+	h.send("MAIL FROM:<>")
+	h.expect("250 ")
+	for i := range sureFrom {
+		assert.Empty(t, f.mailer.expectedSoFar(), "%d recipients may be a probe", i)
+		h.send(fmt.Sprintf("RCPT TO:<a@d%d.example>", i))
+		h.expect("250 ")
+	}
+	assert.Len(t, f.mailer.expectedSoFar(), sureFrom, "a list's domains are all expected")
+	h.send("RCPT TO:<a@d0.example>", "RCPT TO:<a@late.example>")
+	h.expect("250 ", "250 ")
+	assert.Equal(t, "late.example", f.mailer.expectedSoFar()[sureFrom], "and so is each new one, once")
+	assert.Len(t, f.mailer.hinted(), sureFrom, "the first ones were hinted before")
+}
+
 func TestNestedMail(t *testing.T) {
 	f := newFixture(t, Config{})
 	h := f.host()
@@ -227,5 +245,7 @@ func TestPanicInACommandIsA451(t *testing.T) {
 }
 
 type panicking struct{ *mailer }
+
+func (panicking) Expect(string) {}
 
 func (panicking) Hint(string) { panic("BUG: in the Mailer") }

@@ -93,9 +93,18 @@ func via(v *feed.Via) string {
 	return name + "[" + v.Addr.Addr().Unmap().WithZone("").String() + "]:" + strconv.Itoa(int(v.Addr.Port()))
 }
 
-// final marks a reply as one that go-smtp puts "<recipient> " in front of (see replies.go).
-func final(e *smtp.SMTPError) *smtp.SMTPError {
-	return &smtp.SMTPError{Code: e.Code, EnhancedCode: e.EnhancedCode, Message: string(rune(mark)) + e.Message}
+// lineOf is a reply as it goes over the wire, without its line end.
+func lineOf(e *smtp.SMTPError) string {
+	b := strconv.AppendInt(make([]byte, 0, 16+len(e.Message)), int64(e.Code), 10)
+	for i, n := range e.EnhancedCode {
+		b = strconv.AppendInt(append(b, " .."[i]), int64(n), 10)
+	}
+	return string(append(append(b, ' '), e.Message...))
+}
+
+// told is what go-smtp says to its recipients when all have been answered; nobody hears it (see replies.go).
+func told() *smtp.SMTPError {
+	return &smtp.SMTPError{Code: 451, EnhancedCode: smtp.EnhancedCode{4, 3, 0}, Message: string(rune(mark))}
 }
 
 // refuse is a reply of our own. go-smtp takes any other error for a 554, which bounces.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"slices"
 	"strconv"
 	"time"
 
@@ -19,28 +20,36 @@ const overdueGrace = 5 * time.Second
 
 var errOverdue = errors.New("not settled in time")
 
-// LMTPData reads the content, hands the envelope over and gives each recipient its status as soon as it is settled. It returns
-// what those without one are told: never nil, which go-smtp takes for 250, and never another type of error, which it takes for 554.
-// The reader is go-smtp's and not used, see doc.go.
-func (s *session) LMTPData(_ io.Reader, to smtp.StatusCollector) (err error) {
+// LMTPData reads the content, hands the envelope over and answers each recipient as soon as it is settled. go-smtp's reader is not
+// used, see doc.go, nor its collector, see answers.go. What it returns is never nil, which go-smtp takes for 250, and never
+// another type of error, which it takes for 554.
+func (s *session) LMTPData(io.Reader, smtp.StatusCollector) error {
 	s.conn.beginContent()
+	s.complete()
+	a := newAnswers(s.conn.out, len(s.recipients))
+	a.finish(lineOf(s.transact(a)))
+	return told()
+}
+
+// transact returns what recipients without an answer are told.
+func (s *session) transact(a *answers) (rest *smtp.SMTPError) {
 	defer func() {
 		if v := recover(); v != nil {
 			s.panicked(v)
-			err = final(unsettled())
+			rest = unsettled()
 		}
 	}()
 	c, refusal := s.receive()
 	if refusal != nil {
-		return final(refusal)
+		return refusal
 	}
 	defer s.server.memory.release(c)
-	if s.conn.out.failure() != nil { // the host has not heard that its recipients were accepted, and sends them again
-		return final(broken())
+	if s.conn.hasLeft() { // the host has not heard that its recipients were accepted, and sends them again
+		return broken()
 	}
-	t := s.newTransaction(c.body, to)
+	t := s.newTransaction(c.body, a)
 	t.deliver(t.newEnvelope(c.body))
-	return final(unsettled())
+	return unsettled()
 }
 
 // receive reads the content to its end, also when it is refused, so that the connection stays usable.
@@ -103,7 +112,7 @@ func (in *intake) giveBack() {
 // A transaction is an envelope that was handed over, as the goroutine sees it that waits for its recipients.
 type transaction struct {
 	*session
-	to       smtp.StatusCollector
+	answers  *answers
 	id       string
 	queueID  string
 	size     int64
@@ -111,19 +120,19 @@ type transaction struct {
 	deadline time.Time
 	sink     *sink
 	sent     *feed.Envelope // the Mailer's; here only its name
-	done     []bool         // per recipient: its status was set
-	left     int            // recipients without
+	done     []bool         // per recipient: it was settled
+	left     int            // recipients that were not
 	classes  [3]int         // recipients by feed.Class
 	outcome  *feed.Outcome
-	reply    *smtp.SMTPError // what outcome became: neighbours often share one
+	reply    *string // what outcome became: what is settled together often shares one
 	hostLeft bool
 }
 
-func (s *session) newTransaction(body *wire.Body, to smtp.StatusCollector) *transaction {
+func (s *session) newTransaction(body *wire.Body, a *answers) *transaction {
 	began := time.Now()
 	return &transaction{
 		session:  s,
-		to:       to,
+		answers:  a,
 		id:       strconv.FormatUint(s.server.counters.envelopes.Add(1), 36),
 		queueID:  queueID(body.Raw()),
 		size:     body.Size(),
@@ -163,6 +172,9 @@ func (t *transaction) deliver(e *feed.Envelope) {
 		select {
 		case <-t.sink.ready:
 			t.report(t.sink.take())
+			if t.left > 0 {
+				t.answers.stream()
+			}
 		case <-gone:
 			gone = nil
 			t.abandon()
@@ -182,9 +194,25 @@ func (t *transaction) abandon() {
 	t.server.config.Mailer.Cancel(t.sent)
 }
 
-// report tells first whoever records, then the host. Whatever comes again or belongs to nobody is a fault of ours and must not
-// reach go-smtp, which would panic.
+// reportedAtOnce bounds what records of a batch take in memory, and how long its first reply waits for them.
+const reportedAtOnce = 1000
+
+// report tells first whoever records, then the host.
 func (t *transaction) report(batch []feed.Settlement) {
+	for some := range slices.Chunk(batch, reportedAtOnce) {
+		fresh := t.fresh(some)
+		t.record(fresh)
+		for _, s := range fresh {
+			t.classes[s.Outcome.Class]++
+			t.answers.give(s.Recipient, t.replyTo(s.Outcome))
+		}
+		t.left -= len(fresh)
+		t.server.counters.waiting.Add(-int64(len(fresh)))
+	}
+}
+
+// fresh drops whatever comes again or belongs to nobody: that is a fault of ours.
+func (t *transaction) fresh(batch []feed.Settlement) []feed.Settlement {
 	fresh := batch[:0]
 	for _, s := range batch {
 		if s.Outcome == nil || s.Recipient < 0 || s.Recipient >= len(t.done) || t.done[s.Recipient] {
@@ -194,13 +222,7 @@ func (t *transaction) report(batch []feed.Settlement) {
 		t.done[s.Recipient] = true
 		fresh = append(fresh, s)
 	}
-	t.record(fresh)
-	for _, s := range fresh {
-		t.classes[s.Outcome.Class]++
-		t.to.SetStatus(t.key(s.Recipient), t.replyTo(s.Outcome))
-	}
-	t.left -= len(fresh)
-	t.server.counters.waiting.Add(-int64(len(fresh)))
+	return fresh
 }
 
 func (t *transaction) record(batch []feed.Settlement) {
@@ -222,9 +244,10 @@ func (t *transaction) record(batch []feed.Settlement) {
 	t.server.config.Record(records)
 }
 
-func (t *transaction) replyTo(o *feed.Outcome) *smtp.SMTPError {
+func (t *transaction) replyTo(o *feed.Outcome) *string {
 	if o != t.outcome {
-		t.outcome, t.reply = o, final(status(o))
+		line := lineOf(status(o))
+		t.outcome, t.reply = o, &line
 	}
 	return t.reply
 }

@@ -29,6 +29,9 @@ type Address struct {
 // both halves and quotes the local part where needed. One dot that ends the domain is cut; case is kept. The empty string is
 // the null reverse-path. Errors are *AddressError.
 func ParseAddress(unquoted string) (Address, error) {
+	if at := plainMailbox(unquoted); at > 0 {
+		return Address{unquoted, at}, nil
+	}
 	if unquoted == "" {
 		return Address{}, nil
 	}
@@ -243,4 +246,38 @@ type AddressError struct {
 
 func (e *AddressError) Error() string {
 	return fmt.Sprintf("bad address <%s>: %s", e.Address, e.Reason)
+}
+
+// plainMailbox finds the '@' of what nearly every mailbox is: a dot-string and a host name in ASCII, short and as it goes on the
+// wire; 0 if it is anything else. It says in one pass what parseMailbox finds out in seven.
+func plainMailbox(s string) (at int) {
+	if len(s) > maxPath {
+		return 0
+	}
+	dot := true // an atom must come
+	for at < len(s) && s[at] != '@' {
+		c := s[at]
+		if c == '.' && dot || c != '.' && (c >= utf8.RuneSelf || !isAtext(c)) {
+			return 0
+		}
+		dot = c == '.'
+		at++
+	}
+	if dot || at == len(s) || len(s)-at-1 > maxDomain {
+		return 0
+	}
+	label := at + 1
+	for i := at + 1; i <= len(s); i++ {
+		if i < len(s) && s[i] != '.' {
+			if c := s[i]; !isLetter(c) && !isDigit(c) && c != '-' && c != '_' {
+				return 0
+			}
+			continue
+		}
+		if n := i - label; n == 0 || n > maxLabel || s[label] == '-' || s[i-1] == '-' {
+			return 0
+		}
+		label = i + 1
+	}
+	return at
 }

@@ -2,12 +2,16 @@ package hostsim
 
 import (
 	"bufio"
+	"bytes"
 	"fmt"
 	"net"
 	"strconv"
 	"strings"
 	"time"
 )
+
+// PostfixGroup is the Group of Postfix's lmtp(8): its stream's buffer.
+const PostfixGroup = 4096
 
 // A Message is what is handed over.
 type Message struct {
@@ -45,6 +49,9 @@ func (r Result) Outcomes() []Reply {
 
 // A Client is one LMTP connection after LHLO.
 type Client struct {
+	// Group is how many octets of commands are written before their replies are awaited; at least one command is. 0: all are.
+	Group int
+
 	conn net.Conn
 	in   *bufio.Reader
 }
@@ -77,27 +84,22 @@ func (c *Client) Close() error {
 // Deliver hands a message over and reads all its replies. final, when not nil, is called with the number of each final reply
 // as it comes.
 func (c *Client) Deliver(m Message, final func(n int)) (Result, error) {
-	var r Result
+	r := Result{Accepted: make([]Reply, 0, len(m.To))}
 	start := time.Now()
-	wrote := make(chan error, 1) // from the writing goroutine, once
-	go func() {
-		_, err := c.conn.Write(commands(m))
-		wrote <- err
-	}()
-	if _, err := c.expect(250); err != nil {
-		return r, err
-	}
-	for range m.To {
-		reply, err := c.reply(start)
-		if err != nil {
-			return r, err
+	group := fmt.Appendf(nil, "MAIL FROM:<%s>\r\n", m.From)
+	owed := []int{250} // codes of the group's replies; 0 for any
+	for _, to := range m.To {
+		if c.Group > 0 && len(owed) > 0 && len(group)+len("RCPT TO:<>\r\n")+len(to) > c.Group {
+			if err := c.exchange(group, owed, start, &r); err != nil {
+				return r, err
+			}
+			group, owed = group[:0], owed[:0]
 		}
-		r.Accepted = append(r.Accepted, reply)
+		group = append(append(append(group, "RCPT TO:<"...), to...), ">\r\n"...)
+		owed = append(owed, 0)
 	}
-	if err := <-wrote; err != nil {
-		return r, err
-	}
-	if _, err := c.expect(354); err != nil {
+	group, owed = append(group, "DATA\r\n"...), append(owed, 354)
+	if err := c.exchange(group, owed, start, &r); err != nil {
 		return r, err
 	}
 	r.Dot = time.Since(start)
@@ -107,6 +109,28 @@ func (c *Client) Deliver(m Message, final func(n int)) (Result, error) {
 	return r, c.finals(&r, start, final)
 }
 
+// exchange writes a group of commands and reads its replies, both at once: either side's window may be smaller.
+func (c *Client) exchange(group []byte, owed []int, start time.Time, r *Result) error {
+	wrote := make(chan error, 1) // from the writing goroutine, once
+	go func() {
+		_, err := c.conn.Write(group)
+		wrote <- err
+	}()
+	for _, code := range owed {
+		reply, err := c.reply(start)
+		switch {
+		case err != nil:
+			return err
+		case code == 0:
+			r.Accepted = append(r.Accepted, reply)
+		case code != reply.Code:
+			return fmt.Errorf("hostsim: got %d %s instead of %d", reply.Code, reply.Text, code)
+		}
+	}
+	return <-wrote
+}
+
+// finals reads the final replies, one for each accepted recipient.
 func (c *Client) finals(r *Result, start time.Time, final func(n int)) error {
 	for _, a := range r.Accepted {
 		if a.Code/100 != 2 {
@@ -124,18 +148,6 @@ func (c *Client) finals(r *Result, start time.Time, final func(n int)) error {
 	return nil
 }
 
-// commands is the whole group up to DATA.
-func commands(m Message) []byte {
-	b := make([]byte, 0, 64*(len(m.To)+2))
-	b = fmt.Appendf(b, "MAIL FROM:<%s>\r\n", m.From)
-	for _, to := range m.To {
-		b = append(b, "RCPT TO:<"...)
-		b = append(b, to...)
-		b = append(b, ">\r\n"...)
-	}
-	return append(b, "DATA\r\n"...)
-}
-
 // stuffed is the body with RFC 5321 section 4.5.2's dots.
 func stuffed(body []byte) []byte {
 	s := strings.ReplaceAll("\r\n"+string(body), "\r\n.", "\r\n..")
@@ -145,19 +157,19 @@ func stuffed(body []byte) []byte {
 // reply reads one reply; of a multi-line one it keeps the last line.
 func (c *Client) reply(start time.Time) (Reply, error) {
 	for {
-		line, err := c.in.ReadString('\n')
+		line, err := c.in.ReadSlice('\n') // a line longer than the buffer is no reply
 		if err != nil {
 			return Reply{}, fmt.Errorf("hostsim: reply: %w", err)
 		}
-		line = strings.TrimRight(line, "\r\n")
-		code, err := strconv.Atoi(line[:min(3, len(line))])
+		line = bytes.TrimRight(line, "\r\n")
+		code, err := strconv.Atoi(string(line[:min(3, len(line))]))
 		if err != nil {
 			return Reply{}, fmt.Errorf("hostsim: no reply: %q", line)
 		}
 		if len(line) > 3 && line[3] == '-' {
 			continue
 		}
-		return Reply{Code: code, Text: strings.TrimSpace(line[3:]), At: time.Since(start)}, nil
+		return Reply{Code: code, Text: string(bytes.TrimSpace(line[3:])), At: time.Since(start)}, nil
 	}
 }
 
