@@ -43,8 +43,9 @@ type Config struct {
 
 // A Resolver finds routes. *resolver.Resolver is the real one.
 type Resolver interface {
-	// Resolve returns the domain's route. Errors are *resolver.Error, or the context's.
-	Resolve(ctx context.Context, domain string) (resolver.Route, error)
+	// Start resolves domains, each once. It returns what is known at once and hands the rest to done as it comes, several together
+	// and from any goroutine, perhaps before it returns. Every error is a *resolver.Error.
+	Start(domains []string, done func([]resolver.Result)) (known []resolver.Result)
 	// Cached returns what is known without asking anybody; ok is false when nothing is.
 	Cached(domain string) (route resolver.Route, ok bool, err error)
 }

@@ -9,7 +9,7 @@
 //	        LMTP goroutines                     device drivers: parked on the netpoller
 //	   (package lmtp, one a host)          +----------------------------------------------+
 //	              |                        |  speaker (one a session): sender + receiver   |
-//	hinted, sent, | cancelled              |  lookup  (one a domain being asked for)       |
+//	hinted, sent, | cancelled              |  resolver's readers, in batches of answers    |
 //	              v                        +----------------------------------------------+
 //	       +-------------+   opened, cleared, finished, ended, resolved    |        ^
 //	       |   events    | <-----------------------------------------------+        |
@@ -116,11 +116,10 @@
 // # Goroutines
 //
 //	the loop              Feeder.Run; its caller owns it; ended by Drain or the context
-//	a lookup              startLookup; at most lookupsAtOnce; ended by the resolver or the loop's context
+//	an inquiry            ask; hands the domains of one round of the loop to the resolver, and ends when that has them
 //	a session's sender    startSpeaker; ended by hangup, the peer, a deadline or the loop's context
 //	a session's receiver  run; ended by the sender's Close, which waits for it
 //	a chunk's writer      writeChunk, for all but the last chunk of a large body; waited for there
-//	Predict's lookups     resolveAll; at most lookupsAtOnce; Predict waits for them
 //
 // Run returns when all of them have ended.
 //

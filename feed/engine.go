@@ -32,6 +32,7 @@ type engine struct {
 
 	rest           []resting // sessions at rest, the oldest first
 	silent         []*host   // that do not answer dials, see hedge
+	rejudge        bool      // one of them did answer, see rejudgeSilent
 	hungry         []*host   // wait for the process's session budget, the first come first
 	families       [2]family // IPv4 and IPv6
 	leaving        int       // sessions that were hung up and have not ended
@@ -111,6 +112,7 @@ func (e *engine) step(now time.Time, ev event) {
 // doing that here and not in step is what binds late, for all that happened at once rides in one transaction. The slice is
 // valid until the take after the next.
 func (e *engine) take() []action {
+	e.rejudgeSilent(e.now)
 	for len(e.dirty) > 0 {
 		h := e.dirty[0]
 		e.dirty = e.dirty[1:]
@@ -172,6 +174,12 @@ func (e *engine) drain(now time.Time) {
 	e.draining = true
 	for _, env := range sorted(e.envelopes) {
 		e.leaveWaiting(now, env, outcomeDraining)
+	}
+	for _, rt := range sorted(e.routes) {
+		if rt.state == routeResolving { // nobody waits for it any more
+			e.resolving--
+			delete(e.routes, rt.domain)
+		}
 	}
 	for _, s := range sorted(e.sessions) {
 		if s.state == sessionReady || s.state == sessionDialing {

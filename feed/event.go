@@ -31,6 +31,9 @@ type (
 		err    error
 	}
 
+	// answered: several lookups ended at the same time. It is not for the engine: the loop makes resolved events of it.
+	answered struct{ results []resolver.Result }
+
 	// connected: the connection stands, the greeting is waited for. From a session, at most once, before opened.
 	connected struct{ session sessionID }
 
@@ -73,6 +76,7 @@ func (hinted) isEvent()    {}
 func (sent) isEvent()      {}
 func (cancelled) isEvent() {}
 func (resolved) isEvent()  {}
+func (answered) isEvent()  {}
 func (connected) isEvent() {}
 func (opened) isEvent()    {}
 func (cleared) isEvent()   {}

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"sync"
 	"time"
+
+	"github.com/smtpfeed/smtpfeed/resolver"
 )
 
 const (
@@ -12,8 +14,6 @@ const (
 	eventBacklog = 4096
 	// stepsPerTake bounds how many events are taken in before their actions are carried out.
 	stepsPerTake = 512
-	// lookupsAtOnce bounds the goroutines that wait for the resolver; more domains wait in line, without one.
-	lookupsAtOnce = 4096
 )
 
 // A Feeder delivers envelopes. Its methods may be called from any goroutine.
@@ -21,13 +21,12 @@ type Feeder struct {
 	config  Config
 	events  chan event    // to the loop, from everybody; capacity eventBacklog; never closed
 	inspect chan inspect  // to the loop, from Snapshot; no capacity: it is asked rarely
-	stopped chan struct{} // closed by the loop when it has ended
+	stopped chan struct{} // closed by Run when the loop has ended
 
 	// Owned by the loop.
 	engine   *engine
 	speakers map[sessionID]*speaker
-	lookups  []string // domains in line for a lookup goroutine
-	looking  int      // lookup goroutines
+	lookups  []string // ordered in this round
 	work     sync.WaitGroup
 	tracer   *tracer
 }
@@ -44,11 +43,8 @@ func New(c Config) *Feeder {
 // Run is the event loop. It returns when Drain has finished or ctx is done; then every envelope is settled, and every
 // session and lookup it started has ended. After ctx is done it waits for nobody: connections are closed where they stand.
 func (f *Feeder) Run(ctx context.Context) {
-	defer f.stop()
 	life, end := context.WithCancel(context.Background())
 	defer end()
-	asking, stopAsking := context.WithCancel(life)
-	defer stopAsking()
 	wake := time.NewTimer(0)
 	defer wake.Stop()
 	halted := ctx.Done()
@@ -65,21 +61,13 @@ func (f *Feeder) Run(ctx context.Context) {
 			end()
 			f.take(drained{})
 		}
-		if f.engine.draining {
-			stopAsking()
-			f.dropLookups()
-		}
-		f.carryOut(life, asking)
+		f.carryOut(life)
 		if at, ok := f.engine.wakeAt(); ok {
 			wake.Reset(time.Until(at))
 		}
 	}
+	close(f.stopped) // what is posted from now on is answered by whoever posts it
 	f.work.Wait()
-}
-
-// stop ends the Feeder's public side: what is posted from now on is answered by whoever posts it.
-func (f *Feeder) stop() {
-	close(f.stopped)
 	f.sweep()
 }
 
@@ -110,15 +98,19 @@ func refuse(e *Envelope) {
 func (f *Feeder) take(ev event) {
 	now := time.Now()
 	for steps := 1; ; steps++ {
-		f.tracer.event(now, ev)
-		f.engine.step(now, ev)
 		switch ev := ev.(type) {
-		case resolved:
-			f.looking--
+		case answered:
+			steps += len(ev.results)
+			for _, r := range ev.results {
+				f.step(now, resolved{domain: r.Domain, route: r.Route, err: r.Err})
+			}
 		case ended:
+			f.step(now, ev)
 			delete(f.speakers, ev.session)
+		default:
+			f.step(now, ev)
 		}
-		if steps == stepsPerTake {
+		if steps >= stepsPerTake {
 			return // before another event is taken out of the channel
 		}
 		select {
@@ -129,8 +121,14 @@ func (f *Feeder) take(ev event) {
 	}
 }
 
+// step tells the engine one event.
+func (f *Feeder) step(now time.Time, ev event) {
+	f.tracer.event(now, ev)
+	f.engine.step(now, ev)
+}
+
 // carryOut does what the engine orders. Nothing here waits.
-func (f *Feeder) carryOut(life, asking context.Context) {
+func (f *Feeder) carryOut(life context.Context) {
 	for _, a := range f.engine.take() {
 		f.tracer.action(a)
 		switch a := a.(type) {
@@ -148,33 +146,28 @@ func (f *Feeder) carryOut(life, asking context.Context) {
 			a.envelope.Sink.Settle(a.settlements)
 		}
 	}
-	for f.looking < lookupsAtOnce && len(f.lookups) > 0 {
-		f.startLookup(asking, f.lookups[0])
-		f.lookups = f.lookups[1:]
+	if len(f.lookups) > 0 {
+		f.ask(f.lookups)
+		f.lookups = nil
 	}
 }
 
-// startLookup asks the resolver in a goroutine of its own, which ends with one resolved event.
-func (f *Feeder) startLookup(asking context.Context, domain string) {
-	f.looking++
-	f.work.Go(func() {
-		route, err := f.config.Resolver.Resolve(asking, domain)
-		f.events <- resolved{domain: domain, route: route, err: err}
-	})
+// ask asks the resolver for domains, in a goroutine of its own because there is work to do before it has asked. Each domain ends
+// with one resolved event, in a batch with those that are answered at the same time.
+func (f *Feeder) ask(domains []string) {
+	f.work.Go(func() { f.tell(f.config.Resolver.Start(domains, f.tell)) })
 }
 
-// dropLookups answers the lookups that were not begun: while draining nobody waits for them.
-func (f *Feeder) dropLookups() {
-	now := time.Now()
-	for _, domain := range f.lookups {
-		ev := resolved{domain: domain, err: errStopping}
-		f.tracer.event(now, ev)
-		f.engine.step(now, ev)
+// tell brings answers to the loop. After its end nobody waits for them.
+func (f *Feeder) tell(results []resolver.Result) {
+	if len(results) == 0 {
+		return
 	}
-	f.lookups = nil
+	select {
+	case f.events <- answered{results: results}:
+	case <-f.stopped:
+	}
 }
-
-var errStopping = errors.New("smtpfeed is stopping")
 
 // Hint says that a recipient of this domain (folded by resolver.Fold) was accepted: its route is looked up ahead.
 func (f *Feeder) Hint(domain string) { f.post(hinted{domain: domain}) }

@@ -34,7 +34,7 @@ func (e *engine) hedge(now time.Time, s *session) {
 // answered notes that a host that was silent is not: a session opened, or its dials have ended.
 func (e *engine) answered(h *host) {
 	if h.silent {
-		h.silent = false
+		h.silent, h.torn = false, false
 		e.silent = slices.DeleteFunc(e.silent, func(o *host) bool { return o == h })
 	}
 }
@@ -47,8 +47,8 @@ func (e *engine) sessionConnected(ev connected) {
 	e.timers.stop(&s.hedge)
 }
 
-// won ends the dials that were slower than the session that opened, and remembers their addresses. If the host itself had been
-// given up for silent ones, what waits for those is judged again.
+// won ends the dials that were slower than the session that opened, and remembers their addresses. If the host itself was
+// silent, what waits for others because all were is judged again.
 func (e *engine) won(now time.Time, winner *session, wasSilent bool) {
 	h := winner.host
 	for _, s := range slices.Clone(h.sessions) {
@@ -59,9 +59,19 @@ func (e *engine) won(now time.Time, winner *session, wasSilent bool) {
 			e.close(s)
 		}
 	}
-	if wasSilent {
-		for _, other := range slices.Clone(e.silent) {
-			e.regroup(now, other)
+	e.rejudge = e.rejudge || wasSilent
+}
+
+// rejudgeSilent sends what waits for silent hosts, and has another choice, to one that has answered meanwhile. It is done once for
+// all that answered together: when thousands of hosts are slow, they are silent and answer by the thousand.
+func (e *engine) rejudgeSilent(now time.Time) {
+	if !e.rejudge {
+		return
+	}
+	e.rejudge = false
+	for _, h := range slices.Clone(e.silent) {
+		if h.torn {
+			e.regroup(now, h)
 		}
 	}
 }
@@ -70,7 +80,7 @@ func (e *engine) won(now time.Time, winner *session, wasSilent bool) {
 // re-judged piggyback. What has no better one stays.
 func (e *engine) regroup(now time.Time, h *host) {
 	lanes := h.lanes
-	h.lanes, h.laneOf, h.waiting = nil, make(map[*message]*lane), 0
+	h.lanes, h.laneOf, h.waiting, h.torn = nil, make(map[*message]*lane), 0, false
 	for _, l := range lanes {
 		if l.message.verp != nil {
 			h.alone -= l.waiting

@@ -3,9 +3,11 @@ package feed
 import (
 	"net/netip"
 	"slices"
-	"strings"
 	"time"
 )
+
+// maxAddrs bounds the addresses of a host.
+const maxAddrs = 32
 
 // passedOver is how many recipients of a lane a cut passes over, looking for such as the session may carry.
 const passedOver = 256
@@ -13,8 +15,8 @@ const passedOver = 256
 // A host is a mail exchanger we may connect to. Exchangers of different names are one host when their address sets are equal,
 // so the domains of a provider meet here whatever its exchangers are called.
 type host struct {
-	key   string
-	name  string // the first exchanger's name
+	keys  []string // in engine.hosts; the first one is the canonical one
+	name  string   // the first exchanger's name
 	addrs []netip.AddrPort
 	rank  uint64
 
@@ -39,6 +41,7 @@ type host struct {
 	bad         []time.Time // per address: until when it is not dialled
 	equals      []*host     // that stand beside it in some route, equally preferred; perhaps forgotten ones too
 	silent      bool        // in engine.silent: no address answers a dial under way
+	torn        bool        // of a silent host: somebody waits who has another choice
 
 	cutAt    time.Time // of the last transaction
 	patience timer     // ends the gathering of what waits for a session at work
@@ -55,24 +58,63 @@ type lane struct {
 	waiting int // wanted recipients in list; the others left it in spirit and are passed over by a cut
 }
 
-// hostOf finds or makes the host with these addresses.
+// hostOf finds or makes the host with these addresses. An exchanger whose IPv6 addresses become known later is the same host: what is
+// known of it first is often only what came in the additional section.
 func (e *engine) hostOf(name string, addrs []netip.AddrPort) *host {
-	var b strings.Builder
-	for _, a := range addrs {
-		b.WriteString(a.String())
-		b.WriteByte(' ')
-	}
-	key := b.String()
+	key, key4 := keysOf(addrs)
 	if h := e.hosts[key]; h != nil {
 		return h
 	}
-	h := &host{key: key, name: name, addrs: addrs, rank: rankOf(e.config.Seed, key), bad: make([]time.Time, len(addrs))}
+	if h := e.hosts[key4]; h != nil && len(h.addrs)+len(addrs) <= maxAddrs {
+		h.extend(addrs)
+		e.name(h, key)
+		return h
+	}
+	h := e.newHost(name, key, addrs)
+	if e.hosts[key4] == nil && key4 != "" {
+		e.name(h, key4)
+	}
+	return h
+}
+
+// keysOf names a set of addresses, and those of them that are IPv4.
+func keysOf(addrs []netip.AddrPort) (all, v4 string) {
+	b, end := make([]byte, 0, 64), 0
+	for _, a := range addrs { // IPv4 stands first
+		b = append(a.AppendTo(b), ' ')
+		if a.Addr().Is4() {
+			end = len(b)
+		}
+	}
+	all = string(b)
+	return all, all[:end]
+}
+
+func (e *engine) newHost(name, key string, addrs []netip.AddrPort) *host {
+	h := &host{name: name, addrs: addrs, rank: rankOf(e.config.Seed, key), bad: make([]time.Time, len(addrs))}
 	h.laneOf = make(map[*message]*lane)
 	h.limit = limit{window: 1, cap: e.config.SessionsPerHost, recipients: e.config.RecipientsPerTransaction, life: e.config.LimitsTTL}
 	h.forget.due = func(now time.Time) { e.tidy(now, h) }
 	h.patience.due = func(time.Time) { e.wake(h) }
-	e.hosts[key] = h
+	e.name(h, key)
 	return h
+}
+
+// name makes the host known under one more key.
+func (e *engine) name(h *host, key string) {
+	h.keys = append(h.keys, key)
+	e.hosts[key] = h
+}
+
+// extend adds the addresses that the host does not have yet. Those it has keep their places: sessions know them by these.
+func (h *host) extend(addrs []netip.AddrPort) {
+	h.addrs = slices.Clip(h.addrs) // it may be a route's
+	for _, a := range addrs {
+		if !slices.Contains(h.addrs, a) {
+			h.addrs = append(h.addrs, a)
+			h.bad = append(h.bad, time.Time{})
+		}
+	}
 }
 
 // doubtful says that the host had better not be given more than it has: it does not answer the dials under way, or it was down
@@ -250,7 +292,7 @@ func (e *engine) interest(h *host, n int) {
 
 // tidy drops a host that nothing is known of any more, or sets the moment to look again.
 func (e *engine) tidy(now time.Time, h *host) {
-	if e.hosts[h.key] != h {
+	if e.hosts[h.keys[0]] != h {
 		return // gone already: its last session outlived it
 	}
 	if h.named > 0 || h.waiting > 0 || len(h.sessions) > 0 {
@@ -262,7 +304,9 @@ func (e *engine) tidy(now time.Time, h *host) {
 	}
 	e.timers.stop(&h.forget)
 	e.timers.stop(&h.patience)
-	delete(e.hosts, h.key)
+	for _, key := range h.keys {
+		delete(e.hosts, key)
+	}
 }
 
 // memory is until when something about the host is worth remembering: how often it fell outlives the fall itself.

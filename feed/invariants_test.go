@@ -18,7 +18,11 @@ func checkInvariants(t testing.TB, e *engine) {
 		}
 		require.True(t, rt.waiting.empty() || rt.state == routeResolving, "recipients wait in a route only for its lookup")
 	}
-	for _, h := range e.hosts {
+	for key, h := range e.hosts {
+		require.Contains(t, h.keys, key, "a host knows its keys")
+		if key != h.keys[0] {
+			continue
+		}
 		checkHost(t, e, h, census)
 	}
 	for _, s := range e.sessions {

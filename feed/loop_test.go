@@ -1,7 +1,6 @@
 package feed
 
 import (
-	"context"
 	"fmt"
 	"net/netip"
 	"sync"
@@ -19,13 +18,11 @@ import (
 // crowdResolver answers every lookup at the same instant: the loop finds more events waiting than it takes at once.
 type crowdResolver struct{ at time.Time }
 
-func (c crowdResolver) Resolve(ctx context.Context, domain string) (resolver.Route, error) {
-	select {
-	case <-time.After(time.Until(c.at)):
-	case <-ctx.Done():
-		return resolver.Route{}, ctx.Err()
+func (c crowdResolver) Start(domains []string, done func([]resolver.Result)) []resolver.Result {
+	for _, domain := range domains {
+		time.AfterFunc(time.Until(c.at), func() { done([]resolver.Result{noSuchDomain(domain)}) })
 	}
-	return resolver.Route{}, &resolver.Error{Kind: resolver.NoSuchDomain, Domain: domain, Reason: "NXDOMAIN"}
+	return nil
 }
 
 func (crowdResolver) Cached(string) (resolver.Route, bool, error) {
@@ -102,13 +99,17 @@ func TestPredict(t *testing.T) {
 // tableResolver knows its table; every other domain does not exist.
 type tableResolver map[string]resolver.Route
 
-func (t tableResolver) Resolve(_ context.Context, domain string) (resolver.Route, error) {
-	rt, ok := t[domain]
-	if !ok {
-		return rt, &resolver.Error{Kind: resolver.NoSuchDomain, Domain: domain, Question: "MX " + domain, Reason: "NXDOMAIN"}
+func (t tableResolver) Start(domains []string, _ func([]resolver.Result)) (known []resolver.Result) {
+	for _, domain := range domains {
+		rt, ok := t[domain]
+		if !ok {
+			known = append(known, noSuchDomain(domain))
+			continue
+		}
+		rt.Domain, rt.Expires = domain, time.Now().Add(time.Hour)
+		known = append(known, resolver.Result{Domain: domain, Route: rt})
 	}
-	rt.Domain, rt.Expires = domain, time.Now().Add(time.Hour)
-	return rt, nil
+	return known
 }
 
 func (t tableResolver) Cached(string) (resolver.Route, bool, error) {

@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/smtpfeed/smtpfeed/feed/wire"
@@ -60,24 +59,35 @@ func Predict(ctx context.Context, c Config, domains []string) (Prediction, error
 	return o.prediction(), ctx.Err()
 }
 
-// resolveAll asks for each domain once, many at a time.
+// resolveAll asks for each domain once, all together. When ctx ends first, what is missing is told to have failed.
 func resolveAll(ctx context.Context, r Resolver, domains []string) []resolved {
 	unique := slices.Clone(domains)
 	slices.Sort(unique)
 	unique = slices.Compact(unique)
-	answers := make([]resolved, len(unique))
-	var asking sync.WaitGroup
-	places := make(chan struct{}, lookupsAtOnce) // one token a lookup under way: taken here, given back by the lookup
-	for i, d := range unique {
-		places <- struct{}{}
-		asking.Go(func() {
-			route, err := r.Resolve(ctx, d)
-			answers[i] = resolved{domain: d, route: route, err: err}
-			<-places
-		})
+	batches := make(chan []resolver.Result, len(unique)) // from the resolver, to us; room for all, so that it never waits
+	answers := make(map[string]resolved, len(unique))
+	take := func(results []resolver.Result) {
+		for _, r := range results {
+			answers[r.Domain] = resolved{domain: r.Domain, route: r.Route, err: r.Err}
+		}
 	}
-	asking.Wait()
-	return answers
+	take(r.Start(unique, func(results []resolver.Result) { batches <- results }))
+	for len(answers) < len(unique) && ctx.Err() == nil {
+		select {
+		case results := <-batches:
+			take(results)
+		case <-ctx.Done():
+		}
+	}
+	events := make([]resolved, len(unique))
+	for i, d := range unique {
+		ev, ok := answers[d]
+		if !ok {
+			ev = resolved{domain: d, err: ctx.Err()}
+		}
+		events[i] = ev
+	}
+	return events
 }
 
 // An oracle is a world of perfect hosts around an engine.

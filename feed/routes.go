@@ -142,6 +142,9 @@ func (e *engine) removeRoute(now time.Time, rt *route) {
 // settleRoute takes the answer of a lookup.
 func (e *engine) settleRoute(now time.Time, ev resolved) {
 	rt := e.routes[ev.domain]
+	if rt == nil && e.draining {
+		return
+	}
 	if rt == nil || rt.state != routeResolving {
 		panic("BUG: resolved a domain nobody asked for: " + ev.domain)
 	}
@@ -264,7 +267,9 @@ func (e *engine) place(now time.Time, r *recipient, last *Outcome) {
 	switch {
 	case i >= 0:
 		r.at = uint8(i)
-		e.enqueue(r.route.candidates[i].host, r)
+		h := r.route.candidates[i].host
+		h.torn = h.torn || h.silent && len(r.route.candidates) > 1
+		e.enqueue(h, r)
 	case last != nil:
 		e.conclude(now, r, last)
 	default:

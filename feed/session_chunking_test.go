@@ -87,6 +87,8 @@ func TestChunking(t *testing.T) {
 			scripts: script(offering(), named(), fault, mxsim.Reply(ok, ok, ok, ok, "354 go"), gone())},
 		{name: "CHU-09 a refusal behind those to RCPT, before anything was sent, is not believed", want: []string{"deferred 4.5.0"}, again: onceMore,
 			scripts: script(offering(), named(), fault, mxsim.Reply(ok, ok, ok, ok, "552 5.3.4 too big"), gone())},
+		{name: "CHU-09 a goodbye behind those to RCPT, before anything was sent", want: []string{"deferred 4.3.2"},
+			scripts: script(offering(), named(), fault, mxsim.Reply(ok, ok, ok, ok, "421 4.3.2 bye"), mxsim.Drop())},
 	}
 	for i := range rows {
 		rows[i].config = always

@@ -36,7 +36,7 @@ func (e *engine) borrow(now time.Time, h *host) bool {
 	if len(h.equals) == 0 || len(h.ready)+len(h.clear) == 0 || h.down(now) {
 		return false
 	}
-	h.equals = slices.DeleteFunc(h.equals, func(o *host) bool { return e.hosts[o.key] != o })
+	h.equals = slices.DeleteFunc(h.equals, func(o *host) bool { return e.hosts[o.keys[0]] != o })
 	var from *host
 	for _, o := range h.equals {
 		if o.waiting >= o.limit.recipients && (from == nil || o.waiting > from.waiting) {

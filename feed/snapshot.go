@@ -75,7 +75,11 @@ func (e *engine) snapshot(now time.Time) Snapshot {
 	for _, env := range e.envelopes {
 		s.Recipients += env.unsettled
 	}
-	for _, h := range e.hosts {
+	for key, h := range e.hosts {
+		if key != h.keys[0] {
+			s.Hosts-- // it has more than one key
+			continue
+		}
 		s.Idle += len(h.ready)
 		if h.down(now) {
 			s.HostsDown++

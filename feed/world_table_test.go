@@ -1,7 +1,6 @@
 package feed
 
 import (
-	"context"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -14,7 +13,7 @@ import (
 // A table is a Resolver with fixed answers. The n-th domain of the table is answered after n milliseconds: several lookups at
 // once end in the table's order, and all of them before a session is open.
 type table struct {
-	slow    string           // this domain is not answered until the asker gives up
+	slow    string           // this domain is never answered
 	refused map[string]error // what Cached knows
 
 	mu     sync.Mutex
@@ -46,21 +45,22 @@ func (r *table) set(domain string, exchangers ...string) {
 	r.routes[domain] = rt
 }
 
-func (r *table) Resolve(ctx context.Context, domain string) (resolver.Route, error) {
-	rt, delay, ok := r.look(domain)
-	if !ok {
-		return rt, &resolver.Error{Kind: resolver.NoSuchDomain, Domain: domain, Question: "MX " + domain, Reason: "NXDOMAIN"}
+func (r *table) Start(domains []string, done func([]resolver.Result)) (known []resolver.Result) {
+	for _, domain := range domains {
+		rt, delay, ok := r.look(domain)
+		switch {
+		case !ok:
+			known = append(known, noSuchDomain(domain))
+		case domain != r.slow:
+			time.AfterFunc(delay, func() { done([]resolver.Result{{Domain: domain, Route: rt}}) })
+		}
 	}
-	if domain == r.slow {
-		<-ctx.Done()
-		return rt, ctx.Err()
-	}
-	select {
-	case <-time.After(delay):
-		return rt, nil
-	case <-ctx.Done():
-		return rt, ctx.Err()
-	}
+	return known
+}
+
+// noSuchDomain is the answer about a domain that does not exist.
+func noSuchDomain(domain string) resolver.Result {
+	return resolver.Result{Domain: domain, Err: &resolver.Error{Kind: resolver.NoSuchDomain, Domain: domain, Question: "MX " + domain, Reason: "NXDOMAIN"}}
 }
 
 func (r *table) Cached(domain string) (resolver.Route, bool, error) {

@@ -66,6 +66,7 @@ type commandLine struct {
 }
 
 func main() {
+	tuneRuntime()
 	os.Exit(run(os.Args[1:], streams{os.Stdin, os.Stdout, os.Stderr}))
 }
 
