@@ -73,6 +73,23 @@ func testLimitIsLearnedAndForgotten(t *testing.T, l limited) {
 	assert.Empty(t, host.Violations(), "nothing was wrong with the client")
 }
 
+// A host that always has some mail is never forgotten itself; its limits are, when they were not met for their time.
+func TestLimitsOfABusyHostAreForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, host := limitedWorld(t, mxsim.Config{MaxRecipients: 7})
+		w.deliverAll(t, "first")
+		first := host.Stats().Refused
+		for passed := time.Duration(0); passed < limitsTTL; passed += 20 * time.Second {
+			assert.Equal(t, "7 recipients a transaction", learnedOf(w, "mx1.test"), "the limit is known %v later", passed)
+			time.Sleep(20 * time.Second)
+			assert.Equal(t, []string{"delivered"}, w.send(fmt.Sprint(passed), "a@d1.test").wait(), "single mails come all the time")
+		}
+		assert.Empty(t, learnedOf(w, "mx1.test"), "in the end it is not")
+		w.deliverAll(t, "second")
+		assert.Greater(t, host.Stats().Refused, first, "so a second list meets it again")
+	})
+}
+
 // limitedWorld has five domains on one host.
 func limitedWorld(t *testing.T, host mxsim.Config) (*world, *mxsim.Server) {
 	w := newWorld(t, func(c *Config) { c.SessionsPerHost, c.RecipientsPerTransaction, c.LimitsTTL = 10, 10, limitsTTL })
@@ -121,8 +138,8 @@ func TestManyLimitsOfOneHost(t *testing.T) {
 	})
 }
 
-// What exceeds a host's connections is its limit only while others live. Here three are always taken by somebody else for a while,
-// and the host turns even a first connection away: then it is down, and the mail goes to the next exchanger.
+// A refused connection shows a limit only beside others that live. A host that turns the first one away, because others have taken
+// all it grants, is down for a while: the mail goes to the next exchanger.
 func TestNoSessionLeftIsNoLimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, func(c *Config) { c.SessionsPerHost = 10 })

@@ -358,7 +358,9 @@ func (p *pipeline) abandon() {
 // quit says goodbye and does not wait for the answer, which changes nothing. RFC 5321 section 4.1.1.10 has the client wait for it;
 // Postfix does not either (smtp_skip_quit_response), for in a round trip the place could serve another host.
 func (p *pipeline) quit() closing {
-	p.writeUntil(time.Now().Add(p.config.Timeouts.Quit))
+	if by := time.Now().Add(p.config.Timeouts.Quit); p.armed.Before(by) {
+		p.conn.SetWriteDeadline(by)
+	}
 	p.conn.Write([]byte(wire.QUIT))
 	return closing{}
 }
