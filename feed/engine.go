@@ -110,18 +110,20 @@ func (e *engine) step(now time.Time, ev event) {
 
 // take returns the actions that follow from all steps since the last take, in order. It first pumps the hosts that changed:
 // doing that here and not in step is what binds late, for all that happened at once rides in one transaction. The slice is
-// valid until the take after the next.
+// valid until the take after the next, and whoever carries them out may clear it.
 func (e *engine) take() []action {
 	e.rejudgeSilent(e.now)
-	for len(e.dirty) > 0 {
-		h := e.dirty[0]
-		e.dirty = e.dirty[1:]
+	for i := 0; i < len(e.dirty); i++ { // pump may add some
+		h := e.dirty[i]
 		h.dirty = false
 		e.pump(e.now, h)
 	}
+	clear(e.dirty) // or the hosts of the largest list would stay
+	e.dirty = e.dirty[:0]
 	e.relieve()
 	e.flush()
 	acts := e.acts
+	clear(e.spare)
 	e.acts, e.spare = e.spare[:0], acts
 	return acts
 }

@@ -129,7 +129,9 @@ func (f *Feeder) step(now time.Time, ev event) {
 
 // carryOut does what the engine orders. Nothing here waits.
 func (f *Feeder) carryOut(life context.Context) {
-	for _, a := range f.engine.take() {
+	acts := f.engine.take()
+	defer clear(acts) // what they hold may be large, and the next list far off
+	for _, a := range acts {
 		f.tracer.action(a)
 		switch a := a.(type) {
 		case lookup:

@@ -120,6 +120,7 @@ func (e *engine) flightFinished(now time.Time, ev finished) {
 	if f.id != ev.report.transaction {
 		panic("BUG: finished a transaction that is not the session's first")
 	}
+	s.flights[0] = nil
 	s.flights = s.flights[1:]
 	h.clear = slices.DeleteFunc(h.clear, func(o *session) bool { return o == s })
 	h.flying -= len(f.recipients)
@@ -204,11 +205,14 @@ func (e *engine) learn(now time.Time, s *session, t *trial) {
 	if t.stale {
 		e.counts.Stale++
 	}
-	if t.confused || t.desynced() && !t.noBDAT {
+	if t.confused || t.desynced() && !t.noBDAT && !t.refusedEarly() {
 		h.limit.careful(now, t.flight.rode || !t.confused)
 	}
 	if t.confused {
 		e.counts.Fallbacks++
+	}
+	if t.usedUp {
+		s.retired = true
 	}
 	if t.flight.grouped && t.good() {
 		h.limit.pipelines = true

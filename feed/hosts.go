@@ -197,6 +197,7 @@ func (e *engine) wake(h *host) {
 func (h *host) cut(s *session, oneDomain bool) []*recipient {
 	for range len(h.lanes) {
 		l := h.lanes[0]
+		h.lanes[0] = nil
 		h.lanes = h.lanes[1:]
 		if l.waiting == 0 {
 			continue

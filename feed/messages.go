@@ -310,5 +310,6 @@ func (e *engine) flush() {
 			e.release(env.message)
 		}
 	}
+	clear(e.told)
 	e.told = e.told[:0]
 }

@@ -94,6 +94,7 @@ type trial struct {
 	tooMany  int  // recipients the host took before it said "too many"; 0 when it did not
 	domains  bool // it said that a transaction takes one domain
 	spent    bool // it said that the session carries no more messages
+	usedUp   bool // it said that the session takes no more domains, or something like it
 	stale    bool // a reused session that was dead when the transaction came
 	confused bool // somebody's verdict was careful
 	noBDAT   bool // a server that offered CHUNKING and does not know BDAT
@@ -151,7 +152,7 @@ func (t *trial) judgeData() verdict {
 	switch {
 	case r.Code == 0 && t.rep.local:
 		return t.cut()
-	case t.flight.chunked && t.rep.stage == stageBody:
+	case t.flight.chunked && t.rep.stage == stageBody && !errors.Is(t.rep.err, os.ErrDeadlineExceeded):
 		t.noBDAT = true // some gateways close the connection over it
 		return verdict{step: stepAgain, outcome: t.lost(), free: true}
 	case r.Code == 0 || r.Code/100 == 3:
@@ -240,6 +241,10 @@ func (t *trial) verdict(i int) verdict {
 			t.tooMany = t.acceptedBefore(i)
 		}
 		return verdict{step: stepAgain, outcome: t.replied(Deferred, r).outcome, free: true}
+	case t.via.Reused && t.acceptedBefore(i) == 0 && r.Code/100 == 4 && r.Enhanced == tooMany:
+		// Too many already, and this transaction has none: the session has had them (RCPTDOMAINMAX without an announcement).
+		t.usedUp = true
+		return verdict{step: stepAgain, outcome: t.replied(Deferred, r).outcome, free: true}
 	case t.isTooManyDomains(r, i):
 		t.domains = true
 		return verdict{step: stepAgain, outcome: t.replied(Deferred, r).outcome, free: true}
@@ -254,6 +259,15 @@ func (t *trial) verdict(i int) verdict {
 	}
 }
 
+// tooMany is "too many recipients" (RFC 3463 section 3.6, which has 5.5.3 for it; 4.5.3 is what servers say).
+var tooMany = wire.Enhanced{Class: 4, Subject: 5, Detail: 3}
+
+// refusedEarly says that the host refused the message before its end, in words that make sense.
+func (t *trial) refusedEarly() bool {
+	class := t.rep.final.Code / 100
+	return !t.rep.dotted && (class == 4 || class == 5)
+}
+
 // shifted says that the replies to RCPT may stand in the wrong places: the dialogue ended over a reply out of turn before
 // DATA's was read. A refusal among them is not believed, for it may be another recipient's.
 func (t *trial) shifted() bool { return t.desynced() && t.rep.data.Code/100 != 3 }
@@ -264,7 +278,6 @@ func (t *trial) isTooMany(r wire.Reply, i int) bool {
 	if t.acceptedBefore(i) == 0 {
 		return false
 	}
-	tooMany := wire.Enhanced{Class: 4, Subject: 5, Detail: 3}
 	switch r.Code {
 	case 452:
 		return r.Enhanced == tooMany || r.Enhanced == wire.Enhanced{}

@@ -151,8 +151,7 @@ func TestChunkingRefusedInTheMiddle(t *testing.T) {
 				assert.LessOrEqual(t, d.latest(), 5*time.Second, "told at once")
 				assert.Equal(t, []string{"delivered"}, w.send(againContent, "d@one.test").wait(), "the next message goes well")
 				assert.NotContains(t, learnedOf(w, "mx1.test"), "chunking", "and by BDAT")
-				// assert.Empty(t, learnedOf(w, "mx1.test"), "nothing is held against the host"): learn takes an early refusal for a host
-				// that lost count, and nothing rides behind a body there any more.
+				assert.Empty(t, learnedOf(w, "mx1.test"), "nothing is held against the host")
 				w.finish()
 				assert.NoError(t, p.Err(), "the client keeps to the script")
 			})

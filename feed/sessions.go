@@ -88,6 +88,7 @@ func (h *host) writable() *session {
 	}
 	if len(h.clear) > 0 {
 		s := h.clear[0]
+		h.clear[0] = nil
 		h.clear = h.clear[1:]
 		return s
 	}
@@ -220,6 +221,7 @@ func (e *engine) feedHungry(now time.Time) {
 	}
 	for room > 0 && len(e.hungry) > 0 {
 		h := e.hungry[0]
+		e.hungry[0] = nil
 		e.hungry = e.hungry[1:]
 		h.hungry = false
 		if h.waiting > 0 {

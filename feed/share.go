@@ -50,6 +50,7 @@ func (e *engine) borrow(now time.Time, h *host) bool {
 func (e *engine) takeOver(to, from *host) bool {
 	for range len(from.lanes) {
 		l := from.lanes[0]
+		from.lanes[0] = nil
 		from.lanes = from.lanes[1:]
 		if l.waiting == 0 {
 			continue

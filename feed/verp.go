@@ -12,6 +12,9 @@ import (
 // receivers refuse more.
 const maxLocalPart = 64
 
+// maxHeader is RFC 5322 section 2.1.1: "Each line of characters MUST be no more than 998 characters". A longer header line is left out.
+const maxHeader = 998
+
 // A VERP is a rule that makes messages of some senders personal: each recipient gets a transaction of its own, with an envelope
 // sender from which a bounce can be read back to it (variable envelope return paths), and perhaps a header line of its own. The
 // message was handed over once and is held once.
@@ -70,12 +73,13 @@ func (v *VERP) validateHeader() error {
 	}
 	name, _, ok := strings.Cut(v.Header, ":")
 	// RFC 5322 section 2.2: "printable US-ASCII characters (i.e., characters that have values between 33 and 126, inclusive), except colon"
-	odd := func(c rune) bool { return c <= ' ' || c > '~' }
-	if !ok || name == "" || strings.ContainsFunc(name, odd) {
+	// and no dot in front, which would have to be stuffed, nor a recipient's own words.
+	odd := func(c rune) bool { return c <= ' ' || c > '~' || c == '{' }
+	if !ok || name == "" || name[0] == '.' || strings.ContainsFunc(name, odd) {
 		return fmt.Errorf("header %q: it must begin with a field name and a colon", v.Header)
 	}
-	if strings.ContainsAny(v.Header, "\r\n\x00") || len(v.Header) > 500 {
-		return fmt.Errorf("header %q: it must be one line of at most 500 octets", v.Header)
+	if strings.ContainsFunc(v.Header, func(c rune) bool { return c < ' ' || c > '~' }) || len(v.Header) > 500 {
+		return fmt.Errorf("header %q: it must be one line of at most 500 octets of printable ASCII", v.Header)
 	}
 	return nil
 }
@@ -151,12 +155,22 @@ func (e *engine) verpFor(from wire.Address) *VERP {
 
 // matches says that the rule is for this sender.
 func (v *VERP) matches(from wire.Address) bool {
-	sender, pattern := strings.ToLower(from.Unquoted()), strings.ToLower(v.Sender)
+	sender, pattern := lowerASCII(from.Unquoted()), lowerASCII(v.Sender)
 	before, after, star := strings.Cut(pattern, "*")
 	if !star {
 		return sender == pattern
 	}
 	return len(sender) >= len(before)+len(after) && strings.HasPrefix(sender, before) && strings.HasSuffix(sender, after)
+}
+
+// lowerASCII folds the letters that mean the same in a mailbox, wherever it is; others are not ours to fold.
+func lowerASCII(s string) string {
+	return strings.Map(func(c rune) rune {
+		if c >= 'A' && c <= 'Z' {
+			return c + 'a' - 'A'
+		}
+		return c
+	}, s)
 }
 
 // personal is the envelope sender and the header line for one recipient. Where the template makes no address that may be sent,
@@ -174,6 +188,9 @@ func (v *VERP) personal(from, to wire.Address) (wire.Address, []byte) {
 	}
 	// The recipient is valid by wire.ParseAddress: no control octet is in it, so the line is one line.
 	line := fill(v.Header, from.Unquoted(), to.String())
+	if len(line) > maxHeader {
+		return sender, nil
+	}
 	return sender, append([]byte(line), "\r\n"...)
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -39,6 +40,7 @@ type daemonConfig struct {
 	routes map[string][]string // static: domain to hosts
 	smtp   string              // more lines of [smtp]
 	lmtp   string              // more lines of [lmtp]
+	tables string              // more tables
 }
 
 // startDaemon configures smtpfeed and starts it.
@@ -80,6 +82,7 @@ func (d *daemon) config(c daemonConfig) string {
 		list, _ := json.Marshal(hosts) // strings: as TOML has them too
 		fmt.Fprintf(&b, "[[route]]\ndomain = %q\nhosts = %s\n", domain, list)
 	}
+	b.WriteString(c.tables)
 	return b.String()
 }
 
@@ -137,20 +140,41 @@ type status struct {
 
 // status asks the admin socket.
 func (d *daemon) status(t assert.TestingT) (s status) {
+	text := d.ask(t, "/status.json")
+	if text == "" {
+		return s
+	}
+	assert.NoError(t, json.Unmarshal([]byte(text), &s), "the status is JSON")
+	assert.True(t, s.Answers, "smtpfeed's loop answers")
+	return s
+}
+
+// ask gets something of the admin socket; "" when it does not answer.
+func (d *daemon) ask(t assert.TestingT, path string) string {
 	client := http.Client{Timeout: patience, Transport: &http.Transport{
 		DisableKeepAlives: true,
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return new(net.Dialer).DialContext(ctx, "unix", d.path("admin.sock"))
 		},
 	}}
-	r, err := client.Get("http://smtpfeed/status.json")
-	if !assert.NoError(t, err, "smtpfeed is asked for its status") {
-		return s
+	r, err := client.Get("http://smtpfeed" + path)
+	if !assert.NoError(t, err, "smtpfeed is asked for %s", path) {
+		return ""
 	}
 	defer r.Body.Close()
-	assert.NoError(t, json.NewDecoder(r.Body).Decode(&s), "the status is JSON")
-	assert.True(t, s.Answers, "smtpfeed's loop answers")
-	return s
+	text, err := io.ReadAll(r.Body)
+	assert.NoError(t, err, "smtpfeed answers whole")
+	return string(text)
+}
+
+// metric is one of smtpfeed's metrics, as a monitor reads it.
+func (d *daemon) metric(t *testing.T, name string) (value float64) {
+	t.Helper()
+	lines := linesWith("\n"+d.ask(t, "/metrics"), name+" ")
+	require.NotEmpty(t, lines, "there is a metric %s", name)
+	_, err := fmt.Sscanf(lines[len(lines)-1], name+" %g", &value) // comments come first
+	require.NoError(t, err, "%q is a metric", lines[len(lines)-1])
+	return value
 }
 
 // idle waits until smtpfeed holds nothing of any host MTA's.

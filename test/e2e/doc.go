@@ -7,7 +7,7 @@
 // neither read nor touched), an smtpfeed process of its own, and a world with hosts of its own. Postfix is set as
 // an operator would set it for smtpfeed. The LMTP socket is held by the test and passed to smtpfeed as systemd would, so that
 // it stays while smtpfeed restarts. Postfix delivers mail for the senders of the lists, that is its bounces, to one
-// more mail host, where the test reads them.
+// more mail host, where the test reads them. Where a test wants a real exchanger, a second Postfix is one, and passes on what it took.
 //
 // # What it needs
 //

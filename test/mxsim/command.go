@@ -2,6 +2,7 @@ package mxsim
 
 import (
 	"bytes"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -14,6 +15,7 @@ type transaction struct {
 	to      []string
 	nth     int // RCPT commands
 	refused int
+	chunks  int // BDAT commands that were accepted
 }
 
 // command handles one command line.
@@ -29,6 +31,9 @@ func (x *session) command(line []byte) {
 		x.mail(line, rest)
 	case "DATA":
 		x.data()
+	case "BDAT":
+		x.bdat(line, rest)
+		return // its octets follow at once, whatever was offered
 	case "EHLO":
 		x.ehlo(rest)
 	case "HELO":
@@ -140,12 +145,16 @@ func (x *session) rcpt(line, rest []byte) {
 	switch {
 	case !x.txn.open:
 		x.refuse("503 5.5.1 need MAIL")
+	case x.txn.chunks > 0:
+		x.violation("RCPT behind BDAT", line)
+		x.refuse("503 5.5.1 the content has begun")
 	case !ok || len(path) == 0 || len(params) > 0:
 		x.violation("malformed RCPT", line)
 		x.refuse("501 5.1.3 syntax: RCPT TO:<address>")
 	default:
 		x.recipient(string(path))
 	}
+	x.envelope = awaited{"RCPT", x.due, true}
 }
 
 func (x *session) recipient(to string) {
@@ -156,6 +165,9 @@ func (x *session) recipient(to string) {
 		return
 	case c.SingleDomain && len(x.txn.to) > 0 && !strings.EqualFold(domain(to), domain(x.txn.to[0])):
 		x.refuse("451 4.3.0 Multiple destination domains per transaction is unsupported. Please try again.")
+		return
+	case c.DomainsPerSession > 0 && !x.admitsDomain(domain(to)):
+		x.refuse("452 4.5.3 too many domains in this session")
 		return
 	}
 	reply := ""
@@ -173,6 +185,16 @@ func (x *session) recipient(to string) {
 	x.reply(reply)
 }
 
+// admitsDomain counts the domains of a session. RFC 9422 section 4.3: "the maximum number of different domains that can appear in a
+// recipient (RCPT) address within a single session".
+func (x *session) admitsDomain(name string) bool {
+	name = strings.ToLower(name)
+	if !slices.Contains(x.domains, name) {
+		x.domains = append(x.domains, name)
+	}
+	return slices.Index(x.domains, name) < x.s.c.DomainsPerSession
+}
+
 func (x *session) refuse(reply string) {
 	x.txn.refused++
 	x.s.refused.Add(1)
@@ -181,6 +203,10 @@ func (x *session) refuse(reply string) {
 
 func (x *session) data() {
 	switch {
+	case x.txn.chunks > 0:
+		// RFC 3030 section 2: "If a DATA statement is issued after a BDAT for the current transaction, a 503 ... MUST be issued."
+		x.violation("DATA behind BDAT", nil)
+		x.reply("503 5.5.1 the content comes by BDAT")
 	case len(x.txn.to) > 0 || x.txn.open && x.s.c.TakeEmpty:
 		x.reply("354 go ahead")
 		x.inContent = true
@@ -206,7 +232,7 @@ func (x *session) offeredTLS() {
 	}
 }
 
-// final answers the dot. The reply takes Processing, and what is pipelined behind it waits (see the package's model).
+// final answers the end of data. The reply takes Processing, and what is pipelined behind it waits (see the package's model).
 func (x *session) final() {
 	x.inContent = false
 	if x.busy.Before(x.now) {
@@ -227,7 +253,7 @@ func (x *session) final() {
 
 func (x *session) message() *Message {
 	return &Message{
-		Session: x.n, Transaction: x.transactions, From: x.txn.from, Params: x.txn.params, To: x.txn.to, Refused: x.txn.refused,
+		Session: x.n, Transaction: x.transactions, From: x.txn.from, Params: x.txn.params, To: x.txn.to, Refused: x.txn.refused, Chunks: x.txn.chunks,
 		Size: x.content.size, Digest: x.content.digest(), Content: x.content.kept, At: x.now, TLS: x.encrypted,
 	}
 }

@@ -16,6 +16,7 @@ type content struct {
 	bareCR    bool
 	bareLF    bool
 	nul       bool
+	lastCR    bool // the last octet that addRaw took is a CR
 }
 
 func (c *content) begin(keep bool) {
@@ -95,7 +96,7 @@ func (c *content) digest() (sum [32]byte) {
 // faults are the rules that the content broke.
 func (c *content) faults() []string {
 	var f []string
-	if c.bareCR {
+	if c.bareCR || c.lastCR {
 		f = append(f, "bare CR in content")
 	}
 	if c.bareLF {

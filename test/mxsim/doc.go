@@ -18,9 +18,9 @@
 //
 // # The polite server
 //
-// A Server accepts mail by RFC 5321 with PIPELINING, 8BITMIME, SIZE, ENHANCEDSTATUSCODES and, on request, SMTPUTF8, and is strict as
-// a receiver: octets behind a synchronisation point before its reply, talk before the greeting, bare CR or LF, NUL, and
-// malformed commands are recorded as violations, while the session goes on.
+// A Server accepts mail by RFC 5321 with PIPELINING, 8BITMIME, SIZE, ENHANCEDSTATUSCODES and, on request, SMTPUTF8 and CHUNKING, and
+// is strict as a receiver: octets behind a synchronisation point before its reply, talk before the greeting, bare CR or LF, NUL,
+// malformed commands, BDAT before the replies to RCPT and BDAT mixed with DATA are recorded as violations, while the session goes on.
 //
 // Over real sockets on one machine Config.RTT makes it far away: the reply to octets that arrive at t is written at t+RTT, and the
 // server goes on reading meanwhile, so pipelined groups overlap as in a real network. The greeting is written one RTT after accept:
@@ -37,5 +37,5 @@
 // # Bugs
 //
 // With RTT 0 octets that follow a synchronisation point in another segment cannot be told from an answer to the reply.
-// BDAT is not spoken.
+// BINARYMIME is not spoken: what BDAT carries must be lines.
 package mxsim

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// A Message is one transaction that reached its final dot.
+// A Message is one transaction that reached its end of data: the final dot, or the last octet of BDAT LAST.
 type Message struct {
 	Session     int       // of the server, from 1
 	Transaction int       // of the session, from 1: MAIL commands that were accepted
@@ -14,8 +14,9 @@ type Message struct {
 	Params      string    // of MAIL, as sent
 	To          []string  // accepted recipients, between the angle brackets, in order
 	Refused     int       // RCPT without 2xx
-	Size        int64     // octets of the content, dot-stuffing undone
-	Digest      [32]byte  // SHA-256 of the content, dot-stuffing undone
+	Chunks      int       // BDAT commands that it came by; 0 is DATA
+	Size        int64     // octets of the content, dot-stuffing undone where it came by DATA
+	Digest      [32]byte  // SHA-256 of those octets
 	Content     []byte    // only with Config.KeepContent
 	At          time.Time // when its dot arrived
 	TLS         bool      // it came encrypted

@@ -26,7 +26,7 @@ type Result struct {
 	Err    error    // nil, or a *ScriptError
 	Read   []byte   // all octets that the client sent, message bodies too
 	Lines  []string // the commands among them, without CRLF
-	Bodies [][]byte // what each ReadBody took, dot-stuffed as on the wire, without the end of data
+	Bodies [][]byte // what each ReadBody or ReadBDAT took, as on the wire, without the end of data
 	Steps  int      // how many steps were finished
 }
 
@@ -94,6 +94,7 @@ type peer struct {
 	raw    net.Conn // what was accepted
 	in     *bufio.Reader
 	stop   <-chan struct{} // closed when the test is over: StopReading ends
+	chunks []byte          // what ReadBDAT took of a body whose LAST has not come
 	result Result
 }
 

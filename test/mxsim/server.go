@@ -34,6 +34,7 @@ type Config struct {
 	MaxRecipients      int  // per transaction, then 452 4.5.3; 0 is no limit
 	SingleDomain       bool // recipients of a second domain get Google's 451 4.3.0
 	MessagesPerSession int  // then MAIL gets 421; 0 is no limit
+	DomainsPerSession  int  // RCPTs of further ones get 452 4.5.3 (RFC 9422 RCPTDOMAINMAX); 0 is no limit
 	MaxSessions        int  // open at once, then the greeting is 421; 0 is no limit
 	TakeEmpty          bool // DATA gets 354 even when every RCPT was refused (RFC 2920 section 3.2)
 	KeepContent        bool // Message.Content is set
@@ -41,7 +42,7 @@ type Config struct {
 	Greeting func(session int) string        // sessions are numbered from 1
 	Mail     func(from string) string        // once for each MAIL
 	Rcpt     func(to string, nth int) string // nth RCPT of its transaction, from 1
-	Final    func(m *Message) string         // at the dot; m.Reply is not set yet
+	Final    func(m *Message) string         // at the end of data; m.Reply is not set yet
 	Sink     func(m *Message)                // takes every message; nil keeps them for Messages
 }
 
@@ -89,6 +90,7 @@ type offer struct {
 	reply      []byte // to EHLO
 	replyTLS   []byte // to EHLO, once encrypted
 	pipelining bool
+	chunking   bool
 	eightBit   bool
 	utf8       bool
 	hasSize    bool
@@ -120,6 +122,8 @@ func makeOffer(c Config) offer {
 		switch word {
 		case "PIPELINING":
 			o.pipelining = true
+		case "CHUNKING":
+			o.chunking = true
 		case "8BITMIME":
 			o.eightBit = true
 		case "SMTPUTF8":
@@ -205,7 +209,7 @@ func (s *Server) Close() {
 	s.running.Wait()
 }
 
-// Messages are those taken so far, in order of their dots, unless Config.Sink takes them.
+// Messages are those taken so far, in order of their ends of data, unless Config.Sink takes them.
 func (s *Server) Messages() []*Message {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -27,7 +27,8 @@ type session struct {
 	replies []byte    // to be put in the outbox together
 	due     time.Time // of replies
 
-	owed awaited
+	owed     awaited
+	envelope awaited // the reply to the last RCPT, which BDAT must wait for
 
 	crowded      bool // one connection too many: greeted with 421
 	muted        bool
@@ -37,6 +38,8 @@ type session struct {
 	txn          transaction
 	content      content
 	inContent    bool
+	chunk        chunk
+	domains      []string // that were named in RCPT, with Config.DomainsPerSession
 }
 
 // An awaited is a reply that the client must have read before it may go on (RFC 2920 section 3.1).
@@ -45,6 +48,9 @@ type awaited struct {
 	due   time.Time // of the reply
 	same  bool      // no octets were read since: whatever is left in the buffer came too early
 }
+
+// early says that what is read now was sent before the reply.
+func (a awaited) early(now time.Time) bool { return a.same || now.Before(a.due) }
 
 // maxLine is how long a command line may be; RFC 5321 section 4.5.3.1.4 asks for 512, parameters and UTF-8 add to it.
 const maxLine = 4096
@@ -105,7 +111,7 @@ func (x *session) read() error {
 	x.now = time.Now()
 	x.w += k
 	x.octets += int64(k)
-	x.owed.same = false
+	x.owed.same, x.envelope.same = false, false
 	x.full = x.w == len(x.buf) && len(x.buf) < fullBuffer
 	if k > 0 {
 		return nil // an error comes again
@@ -131,6 +137,10 @@ func (x *session) consume() {
 				return
 			}
 			x.final()
+			continue
+		}
+		if x.chunk.open {
+			x.takeChunk()
 			continue
 		}
 		line, ok := x.line()
@@ -177,7 +187,7 @@ func (x *session) checkSync() {
 	if x.owed.after == "" {
 		return
 	}
-	if x.owed.same || x.now.Before(x.owed.due) {
+	if x.owed.early(x.now) {
 		x.violation("talk before the reply to "+x.owed.after, x.buf[x.r:x.w])
 	}
 	x.owed.after = ""

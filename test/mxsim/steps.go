@@ -64,6 +64,17 @@ func Deliver(n int) Step {
 	return s
 }
 
+// DeliverChunked is Deliver for a client that sends the content by BDAT, in one chunk behind the replies to RCPT.
+func DeliverChunked(n int) Step {
+	accept := make([]string, n+1)
+	for i := range accept {
+		accept[i] = "250 2.1.0 ok"
+	}
+	s := Seq(Expect("MAIL FROM:<"), ExpectN(n, "RCPT TO:<"), Reply(accept...), ReadBDAT(), Reply("250 2.0.0 queued"))
+	s.name = fmt.Sprintf("DeliverChunked(%d)", n)
+	return s
+}
+
 // Bye expects QUIT, answers it and drops.
 func Bye() Step {
 	s := Seq(Expect("QUIT"), Reply("221 2.0.0 bye"), Drop())
@@ -159,6 +170,33 @@ func ReadBody() Step {
 			}
 			body = append(body, line...)
 		}
+	}}
+}
+
+// ReadBDAT reads one BDAT command and its octets (RFC 3030 section 2). With LAST what was read since the one before is kept in
+// Result.Bodies, as on the wire, for nothing is stuffed there. The replies are the script's.
+func ReadBDAT() Step {
+	return Step{"ReadBDAT()", func(p *peer) error {
+		line, err := p.line()
+		if err != nil {
+			return err
+		}
+		args, found := strings.CutPrefix(line, "BDAT ")
+		c, ok := parseChunk([]byte(args))
+		if !found || !ok {
+			return &errUnexpected{line, nil}
+		}
+		var octets bytes.Buffer
+		n, err := io.CopyN(&octets, p.in, c.size)
+		if err != nil {
+			return &errUnexpected{fmt.Sprintf("%s and %d octets", line, n), err}
+		}
+		p.chunks = append(p.chunks, octets.Bytes()...)
+		if c.last {
+			p.result.Bodies = append(p.result.Bodies, p.chunks)
+			p.chunks = nil
+		}
+		return nil
 	}}
 }
 
