@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"slices"
 	"testing"
 	"time"
 
@@ -186,6 +187,13 @@ func (w *model) resolve(fail bool) {
 		rt.MX = append(rt.MX, mx)
 	}
 	w.event(resolved{domain: domain, route: rt})
+	if w.pick(4) == 1 { // IPv6 addresses become known later
+		rt.MX = slices.Clone(rt.MX)
+		for i := range rt.MX {
+			rt.MX[i].Addrs = append(slices.Clone(rt.MX[i].Addrs), netip.MustParseAddr("2001:db8::9"))
+		}
+		w.event(resolved{domain: domain, route: rt, grown: true})
+	}
 }
 
 func (w *model) answerDial() {

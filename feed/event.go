@@ -24,11 +24,13 @@ type (
 	// cancelled: the host MTA of this envelope is gone. From lmtp.
 	cancelled struct{ envelope string }
 
-	// resolved: a lookup ended. From a lookup goroutine, once per lookup action.
+	// resolved: a lookup ended. From the resolver's readers, once per lookup action; and perhaps once more, grown, when exchangers of a
+	// route turned out to have more addresses.
 	resolved struct {
 		domain string
 		route  resolver.Route
 		err    error
+		grown  bool
 	}
 
 	// answered: several lookups ended at the same time. It is not for the engine: the loop makes resolved events of it.

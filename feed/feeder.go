@@ -102,7 +102,7 @@ func (f *Feeder) take(ev event) {
 		case answered:
 			steps += len(ev.results)
 			for _, r := range ev.results {
-				f.step(now, resolved{domain: r.Domain, route: r.Route, err: r.Err})
+				f.step(now, resolved{domain: r.Domain, route: r.Route, err: r.Err, grown: r.Grown})
 			}
 		case ended:
 			f.step(now, ev)

@@ -65,7 +65,7 @@ func (e *engine) hostOf(name string, addrs []netip.AddrPort) *host {
 	if h := e.hosts[key]; h != nil {
 		return h
 	}
-	if h := e.hosts[key4]; h != nil && len(h.addrs)+len(addrs) <= maxAddrs {
+	if h := e.hosts[key4]; h != nil && len(h.addrs)+len(addrs) <= maxAddrs { // where it has too many, it is another host
 		h.extend(addrs)
 		e.name(h, key)
 		return h

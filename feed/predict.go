@@ -64,10 +64,13 @@ func resolveAll(ctx context.Context, r Resolver, domains []string) []resolved {
 	unique := slices.Clone(domains)
 	slices.Sort(unique)
 	unique = slices.Compact(unique)
-	batches := make(chan []resolver.Result, len(unique)) // from the resolver, to us; room for all, so that it never waits
+	batches := make(chan []resolver.Result, 2*len(unique)) // from the resolver, to us; room for all, so that it never waits
 	answers := make(map[string]resolved, len(unique))
 	take := func(results []resolver.Result) {
 		for _, r := range results {
+			if r.Grown {
+				continue
+			}
 			answers[r.Domain] = resolved{domain: r.Domain, route: r.Route, err: r.Err}
 		}
 	}

@@ -288,6 +288,8 @@ func parseResolved(t *testing.T, now time.Time, w []string) event {
 	for _, arg := range w[1:] {
 		key, value, _ := strings.Cut(arg, "=")
 		switch key {
+		case "grown":
+			ev.grown = true
 		case "ttl":
 			d, err := time.ParseDuration(value)
 			require.NoError(t, err)

@@ -142,6 +142,10 @@ func (e *engine) removeRoute(now time.Time, rt *route) {
 // settleRoute takes the answer of a lookup.
 func (e *engine) settleRoute(now time.Time, ev resolved) {
 	rt := e.routes[ev.domain]
+	if ev.grown {
+		e.growHosts(ev)
+		return
+	}
 	if rt == nil && e.draining {
 		return
 	}
@@ -175,6 +179,16 @@ func (e *engine) settleRoute(now time.Time, ev resolved) {
 	}
 	e.spread(now, rt, &list)
 	e.dialAhead(now, rt)
+}
+
+// growHosts gives the hosts of a route the addresses that became known after it was.
+func (e *engine) growHosts(ev resolved) {
+	for _, mx := range ev.route.MX {
+		addrs, _ := e.dialable(mx)
+		if key, key4 := keysOf(addrs); e.hosts[key] == nil && e.hosts[key4] != nil {
+			e.hostOf(mx.Name, addrs)
+		}
+	}
 }
 
 // candidatesOf fills in the hosts of a resolved route, or says why there is none.

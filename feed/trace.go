@@ -101,6 +101,9 @@ func resolvedText(ev resolved, now time.Time) string {
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "resolved %s ttl=%s", ev.domain, ev.route.Expires.Sub(now))
+	if ev.grown {
+		b.WriteString(" grown")
+	}
 	for _, mx := range ev.route.MX {
 		word := "mx"
 		if mx.Configured {

@@ -6,55 +6,101 @@ import (
 	"github.com/miekg/dns"
 )
 
-// againAfter is the pause before a server that gave an unusable answer is asked again; another server is asked at once.
-// A recursor under load answers SERVFAIL and is better a moment later.
-const againAfter = 250 * time.Millisecond
+// The pauses before a server that gave an unusable answer is asked again; another server is asked at once. A recursor under
+// load answers SERVFAIL and is better a moment later; BIND keeps such an answer for 1 s (servfail-ttl), so the second pause is
+// longer than that.
+const (
+	againAfter = 250 * time.Millisecond
+	longAfter  = 1200 * time.Millisecond
+)
 
-// receive looks at one message of a port. What does not answer a question in flight there is ignored (RFC 5452 section 9.1),
-// and the question goes on waiting: garbage must not end it.
-func (u *upstream) receive(p *port, msg []byte) {
+// How often a question is asked when the answers are unusable. Of SERVFAIL one may come of load; RFC 9520 section 3.1 allows three
+// askings. Another server is always asked.
+const (
+	patience         = 2
+	patienceServfail = 3
+)
+
+// An answer ends a question: what the servers said, or that they said nothing of use.
+type answer struct {
+	question *question
+	facts    *facts
+}
+
+// An arrival is a message and the question it answers, which is out of flight until the message was looked at.
+type arrival struct {
+	question *question
+	header   header
+	message  []byte
+}
+
+// An inbox is what one reader has in hand. It is the reader's own, and used again for each of its reads.
+type inbox struct {
+	arrivals []arrival
+	answers  []answer
+}
+
+// receive looks at messages of a port. All that one read gave are matched under one lock, and handed on together: a wave of
+// answers costs few locks and wakes few goroutines.
+func (u *upstream) receive(p *port, in *inbox, messages [][]byte) {
 	now := time.Now()
-	h, ok := readHeader(msg)
-	q := u.match(now, p, h, ok, msg)
-	if q == nil {
-		return
+	in.arrivals, in.answers = in.arrivals[:0], in.answers[:0]
+	u.match(now, p, in, messages)
+	for _, a := range in.arrivals {
+		if f := u.judge(now, p, a); f != nil {
+			in.answers = append(in.answers, answer{a.question, f})
+		}
 	}
+	clear(in.arrivals)
+	if len(in.answers) > 0 {
+		u.done(in.answers)
+	}
+	clear(in.answers)
+}
+
+// match finds the questions that messages answer and takes them out of flight. What answers no question in flight here is
+// ignored (RFC 5452 section 9.1), and the question goes on waiting: garbage must not end it.
+func (u *upstream) match(now time.Time, p *port, in *inbox, messages [][]byte) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for _, msg := range messages {
+		h, ok := readHeader(msg)
+		var q *question
+		if ok && h.response {
+			q = p.asked[h.id]
+		}
+		if q == nil || !h.answers(msg, q.key) {
+			u.stats.Spoofed++
+			continue
+		}
+		u.measure(now, q, p, h)
+		u.land(q)
+		u.heard = now
+		in.arrivals = append(in.arrivals, arrival{q, h, msg})
+	}
+	if u.queue.len()+u.stalled.len() > 0 && len(in.arrivals) > 0 {
+		u.nudge()
+	}
+}
+
+// judge reads a message: the facts that end its question, or nil when the question goes on.
+func (u *upstream) judge(now time.Time, p *port, a arrival) *facts {
+	q, h := a.question, a.header
 	switch {
 	case h.truncated && !p.stream:
 		// Looked at before unpacking, which fails on messages cut in mid-record. A partial set of MX records is never
 		// used (RFC 2181 section 9): the best one may be missing, which ends in a false loop.
-		u.overTCP(now, q, p.server)
+		return u.overTCP(now, q, p.server)
 	case h.truncated:
-		u.again(now, q, p.server, "truncated over TCP")
+		return u.again(now, q, p.server, "truncated over TCP")
 	case h.rcode == dns.RcodeFormatError && !q.plain:
-		u.withoutEDNS(now, q, p.server)
+		return u.withoutEDNS(now, q, p.server)
+	case h.rcode == dns.RcodeServerFailure:
+		return u.againAtMost(now, q, p.server, rcodeName(h.rcode), patienceServfail)
 	case h.rcode != dns.RcodeSuccess && h.rcode != dns.RcodeNameError:
-		u.again(now, q, p.server, rcodeName(h.rcode))
-	default:
-		u.understand(now, q, p.server, msg)
+		return u.again(now, q, p.server, rcodeName(h.rcode))
 	}
-}
-
-// match finds the question that a message answers and takes it out of flight; nil: none.
-func (u *upstream) match(now time.Time, p *port, h header, ok bool, msg []byte) *question {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	var q *question
-	if ok && h.response {
-		q = p.asked[h.id]
-	}
-	if q == nil || !h.answers(msg, q.wire, q.end) {
-		u.stats.Spoofed++
-		return nil
-	}
-	u.measure(now, q, p, h)
-	u.timers.remove(q)
-	u.window.inFlight--
-	u.heard = now
-	if u.queue.len() > 0 {
-		u.nudge()
-	}
-	return q
+	return u.understand(now, q, p.server, a.message)
 }
 
 // measure learns from an answer: that the server lives, its round trip, and whether datagrams were lost on the way.
@@ -69,73 +115,72 @@ func (u *upstream) measure(now time.Time, q *question, p *port, h header) {
 	s.rtt.sample(now.Sub(q.sends[i].at))
 	// The first transmission's answer is a slow one at worst; that of a later one means the first was lost.
 	if i > 0 || h.rcode == dns.RcodeServerFailure {
-		u.window.lost(now, s.rtt.smoothed)
+		u.window.lost(now, q.sends[0].at, s.rtt.smoothed)
 		return
 	}
-	u.window.answered(now, s.rtt.smoothed)
+	u.window.answered(now, q.sends[0].at, s.rtt.smoothed)
 }
 
-// understand reads an answer and, if it is usable, ends the question.
-func (u *upstream) understand(now time.Time, q *question, s *server, msg []byte) {
-	var m dns.Msg
-	if err := m.Unpack(msg); err != nil {
-		u.again(now, q, s, "malformed answer")
-		return
+// understand reads the records of an answer. Nearly all are of the plain kind that scan reads; the codec is for the rest.
+func (u *upstream) understand(now time.Time, q *question, s *server, msg []byte) *facts {
+	f := scan(now, msg, q.key)
+	if f == nil {
+		var m dns.Msg
+		if err := m.Unpack(msg); err != nil {
+			return u.again(now, q, s, "malformed answer")
+		}
+		f = parse(now, &m, q.key)
 	}
-	f := parse(now, &m, q.key)
 	if f.status == failed {
-		u.again(now, q, s, f.reason)
-		return
+		return u.again(now, q, s, f.reason)
 	}
 	f.server = s.addr
-	u.done(q.key, f)
+	return f
 }
 
 // withoutEDNS asks the same server once more in the old format (RFC 6891 section 7).
-func (u *upstream) withoutEDNS(now time.Time, q *question, s *server) {
+func (u *upstream) withoutEDNS(now time.Time, q *question, s *server) *facts {
 	u.mu.Lock()
+	defer u.mu.Unlock()
 	q.plain = true
-	q.wire = withoutEDNS(q.wire, q.end)
 	q.last = u.before(s)
-	ended := u.back(now, q)
-	u.mu.Unlock()
-	u.fail(now, q, ended)
+	return u.back(now, now, q)
 }
 
 // again goes on after an unusable answer: with the next server, or a moment later with the same if there is one only, then
 // not any more. SERVFAIL, REFUSED and the like say something about the server and never that a domain does not exist.
-func (u *upstream) again(now time.Time, q *question, s *server, reason string) {
+func (u *upstream) again(now time.Time, q *question, s *server, reason string) *facts {
+	return u.againAtMost(now, q, s, reason, patience)
+}
+
+func (u *upstream) againAtMost(now time.Time, q *question, s *server, reason string, askings int) *facts {
 	u.mu.Lock()
+	defer u.mu.Unlock()
 	q.bad++
 	q.reason = reason
 	q.last = s
-	ended := q.bad >= max(2, len(u.servers))
 	due := now
-	if q.bad%len(u.servers) == 0 {
+	switch n := int32(len(u.servers)); {
+	case q.bad == n:
 		due = now.Add(againAfter)
+	case q.bad%n == 0:
+		due = now.Add(longAfter)
 	}
-	ended = ended || u.back(due, q)
-	u.mu.Unlock()
-	u.fail(now, q, ended)
+	if int(q.bad) >= max(askings, len(u.servers)) {
+		return failure(now, q.reason, q.last.addr)
+	}
+	return u.back(now, due, q)
 }
 
-// back puts a question in flight again, to be sent when due; true: it is too late for that.
-func (u *upstream) back(due time.Time, q *question) (ended bool) {
-	q.sends, q.tries = nil, 0
-	if u.closed || !due.Before(q.deadline) {
-		return true
+// back puts a question in flight again, to be sent when due, or says that it is too late for that.
+func (u *upstream) back(now, due time.Time, q *question) *facts {
+	q.unsent()
+	if u.closed || !due.Before(u.deadline(q)) {
+		return failure(now, q.reason, q.last.addr)
 	}
-	u.window.inFlight++
-	u.timers.set(q, due)
+	u.fly(q, due)
 	u.nudge()
-	return false
-}
-
-// fail ends a question without a usable answer, if it is to end.
-func (u *upstream) fail(now time.Time, q *question, ended bool) {
-	if ended {
-		u.done(q.key, failure(now, q.reason, q.last.addr))
-	}
+	return nil
 }
 
 // before is the server after which choose turns to s.

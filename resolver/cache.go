@@ -30,6 +30,8 @@ func negativeTTL(soaTTL, soaMinimum uint32) time.Duration {
 // the first that is expired or unused. That costs O(1) on average and keeps what the lists ask for again and again.
 type cache struct {
 	limit   int
+	stale   time.Duration // Config.Stale
+	staled  uint64        // answers kept beyond their TTL
 	index   map[key]int32
 	entries []entry
 	hand    int
@@ -41,8 +43,8 @@ type entry struct {
 	used  bool // since the hand passed
 }
 
-func newCache(limit int) *cache {
-	return &cache{limit: limit, index: make(map[key]int32)}
+func newCache(limit int, stale time.Duration) *cache {
+	return &cache{limit: limit, stale: stale, index: make(map[key]int32)}
 }
 
 // get returns the live answer of a question, or nil.
@@ -55,15 +57,23 @@ func (c *cache) get(now time.Time, k key) *facts {
 	return c.entries[i].facts
 }
 
-// put stores an answer in place of an older one.
-func (c *cache) put(now time.Time, k key, f *facts) {
-	if i, ok := c.index[k]; ok {
-		c.entries[i].facts = f
-		return
+// put stores an answer in place of an older one, and returns what is believed from now on: that answer, or when it is a
+// failure, the older one (see outlived).
+func (c *cache) put(now time.Time, k key, f *facts) *facts {
+	i, ok := c.index[k]
+	if !ok {
+		i = int32(c.slot(now))
+		c.index[k] = i
+		c.entries[i] = entry{key: k, facts: f}
+		return f
 	}
-	i := c.slot(now)
-	c.index[k] = int32(i)
-	c.entries[i] = entry{key: k, facts: f}
+	e := &c.entries[i]
+	if old := e.facts; f.status == failed && old.usable(now, c.stale) {
+		c.staled++
+		f = old.outlived(now)
+	}
+	e.facts = f
+	return f
 }
 
 // slot returns the place for a new entry, emptied if it was taken.

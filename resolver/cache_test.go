@@ -35,7 +35,7 @@ func TestTTL(t *testing.T) {
 func cacheKey(i int) key { return key{fmt.Sprintf("d%d.example", i), dns.TypeMX} }
 
 func TestCacheExpiry(t *testing.T) {
-	c := newCache(10)
+	c := newCache(10, 0)
 	f := &facts{expires: epoch.Add(time.Minute)}
 	c.put(epoch, cacheKey(1), f)
 	assert.Same(t, f, c.get(epoch.Add(59*time.Second), cacheKey(1)), "a live answer should be found")
@@ -49,7 +49,7 @@ func TestCacheExpiry(t *testing.T) {
 }
 
 func TestCacheBound(t *testing.T) {
-	c := newCache(100)
+	c := newCache(100, 0)
 	live := func() *facts { return &facts{expires: epoch.Add(time.Hour)} }
 	c.put(epoch, cacheKey(-1), live())
 	for i := range 10_000 {
@@ -63,7 +63,7 @@ func TestCacheBound(t *testing.T) {
 }
 
 func TestCacheTakesExpiredFirst(t *testing.T) {
-	c := newCache(3)
+	c := newCache(3, 0)
 	for i, life := range []time.Duration{time.Hour, time.Second, time.Hour} {
 		c.put(epoch, cacheKey(i), &facts{expires: epoch.Add(life)})
 		require.NotNil(t, c.get(epoch, cacheKey(i)), "all should be used once")
@@ -75,8 +75,63 @@ func TestCacheTakesExpiredFirst(t *testing.T) {
 	assert.NotNil(t, c.get(later, cacheKey(9)), "the new answer should be there")
 }
 
+func TestCacheKeepsWhatCannotBeRefreshed(t *testing.T) {
+	const stale = 15 * time.Minute
+	down := func(now time.Time) *facts { return failure(now, "SERVFAIL", "192.0.2.53:53") }
+	old := func(s status) *facts {
+		return &facts{status: s, expires: epoch, hints: []hint{{key: cacheKey(2), expires: epoch.Add(-time.Minute)}}}
+	}
+	for _, c := range []struct {
+		rule  string
+		old   *facts
+		after time.Duration // the TTL's end
+		kept  bool
+	}{
+		{"found, a moment later", old(found), 0, true},
+		{"found, at the end of the bound", old(found), stale - 1, true},
+		{"found, past the bound", old(found), stale, false},
+		{"an alias", old(alias), time.Minute, true},
+		{"NXDOMAIN", old(noName), time.Minute, false},
+		{"no data", old(noData), time.Minute, false},
+		{"null MX", old(nullMX), time.Minute, false},
+		{"a failure", down(epoch.Add(-failureTTL)), time.Minute, false},
+	} {
+		t.Run(c.rule, func(t *testing.T) {
+			cache := newCache(10, stale)
+			now := epoch.Add(c.after)
+			cache.put(epoch.Add(-time.Hour), cacheKey(1), c.old)
+			require.Nil(t, cache.get(now, cacheKey(1)), "past its TTL an answer should be asked again")
+			got := cache.put(now, cacheKey(1), down(now))
+			require.Equal(t, c.kept, got.status == c.old.status && c.old.status != failed, "the rule should decide whether it serves on")
+			require.Same(t, got, cache.get(now, cacheKey(1)), "what serves should be cached")
+			assert.Equal(t, now.Add(failureTTL), got.expires, "until it is asked again, as after a failure (RFC 8767 section 5)")
+			if c.kept {
+				assert.Equal(t, uint64(1), cache.staled, "and counted")
+				assert.Equal(t, got.expires, got.hints[0].expires, "with its addresses")
+				assert.Equal(t, epoch.Add(-time.Minute), c.old.hints[0].expires, "facts once given away should not change")
+			}
+		})
+	}
+}
+
+func TestCacheStaleEnds(t *testing.T) {
+	cache := newCache(10, 15*time.Minute)
+	cache.put(epoch.Add(-time.Hour), cacheKey(1), &facts{expires: epoch})
+	served := 0
+	for now := epoch; ; now = now.Add(failureTTL) {
+		if cache.put(now, cacheKey(1), failure(now, "SERVFAIL", "")).status == failed {
+			break
+		}
+		served++
+	}
+	assert.Equal(t, int(15*time.Minute/failureTTL), served, "the bound should count from the end of the TTL however often refreshing failed")
+	now := epoch.Add(time.Hour)
+	fresh := &facts{expires: now.Add(time.Minute)}
+	assert.Same(t, fresh, cache.put(now, cacheKey(1), fresh), "an answer should replace the failure")
+}
+
 func BenchmarkCachePutFull(b *testing.B) {
-	c := newCache(1000)
+	c := newCache(1000, 0)
 	f := &facts{expires: epoch.Add(time.Hour)}
 	keys := make([]key, 10_000)
 	for i := range keys {

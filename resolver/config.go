@@ -29,6 +29,7 @@ type Config struct {
 	Fallback     []string              // hosts appended to every route at FallbackPreference; syntax of StaticRoute.Hosts
 	Self         func(netip.Addr) bool // is this address ours (RFC 5321 section 5.1); nil: never
 	CacheEntries int                   // answers kept at most; 0: 500,000
+	Stale        time.Duration         // how long past its TTL an answer serves while asking again fails; 0: 15 min; negative: never
 
 	// Dial connects to a server; network is "udp" or "tcp". Nil: a net.Dialer. Tests give an in-memory network.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
@@ -44,6 +45,7 @@ const (
 	defaultTimeout      = 5 * time.Second
 	defaultWindow       = 200
 	defaultCacheEntries = 500_000
+	defaultStale        = 15 * time.Minute
 	resolvConf          = "/etc/resolv.conf"
 )
 
@@ -69,6 +71,9 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.CacheEntries <= 0 {
 		c.CacheEntries = defaultCacheEntries
+	}
+	if c.Stale == 0 {
+		c.Stale = defaultStale
 	}
 	if c.Self == nil {
 		c.Self = func(netip.Addr) bool { return false }

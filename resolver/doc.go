@@ -4,11 +4,32 @@
 // # A resolution
 //
 //  1. [Fold] brings the recipient's domain to the one form that is looked up and compared.
-//  2. [Resolver.Resolve] gives what is known (cache) to the plan, a pure function. The plan returns a [Route], an [*Error],
-//     or the questions that it lacks: first MX, then, together, all addresses that the additional section left out.
-//  3. Each question joins its flight if another caller asked it already. So 3,000 domains on 200 hosts ask about each host once.
-//  4. The upstream sends questions as far as its window allows, repeats lost ones, and hands answers to parse, which is pure.
-//  5. Each answer lands in the cache, wakes who waits, and step 2 runs again.
+//  2. [Resolver.Start] makes a lookup of each domain, and gives what is known (cache) to the plan, a pure function. The plan returns a
+//     [Route], an [*Error], or the questions that it lacks: first MX, then, together, all addresses that the additional section
+//     left out. [Resolver.Resolve] is Start for one domain.
+//  3. A question that is in flight already is joined. So 3,000 domains on 200 hosts ask about each host once.
+//  4. The upstream sends questions as far as its window allows, repeats lost ones, and hands answers to scan or parse, which are
+//     pure: scan reads the plain ones without building records, parse everything else with the codec.
+//  5. All answers of one read land in the cache together, the lookups that waited for them go on with step 2, and those that have come
+//     to their end are handed out together. No goroutine waits for a domain.
+//
+// # Many questions
+//
+// What costs is not the question but waking: a system call, a goroutine, a lock for each. So bursts go through one socket with one
+// system call, a reader gathers answers for half a millisecond while many are under way, and what it read is worked on as one.
+//
+// The window opens like TCP's in slow start, holds when questions come back late, and gives way when they are lost. A question
+// whose wait is over does not count as in flight: it is sent again first thing when the window allows. So a recursor that
+// drops what it cannot bear (unbound by its wait-limit, BIND by its quota with SERVFAIL) is asked for what it can, and the
+// few that it dropped are not left behind.
+//
+// # What is remembered
+//
+//   - An answer for its TTL, at least 5 s and at most a day. That a name or a type does not exist for the SOA's time (RFC 2308 section 5),
+//     at most an hour; 60 s without a SOA.
+//   - That nobody gave a usable answer, for 30 s (RFC 9520).
+//   - When asking again fails, a route's records for Config.Stale past their TTL (RFC 8767); never what would bounce mail.
+//   - In all at most Config.CacheEntries answers; what is used stays longest.
 //
 // # Promises
 //
@@ -25,14 +46,15 @@
 // # State
 //
 // A Resolver's lock guards cache and flights; the upstream's lock guards servers, tables of sockets, window, queue and timers.
-// They are never held together, and neither while something is sent, parsed or waited for. [Route] is immutable.
+// They are never held together, and neither while something is sent, parsed or waited for. A lookup belongs to the goroutine that
+// plans it, and to the Resolver's lock while it waits. [Route] is immutable.
 //
 // # Goroutines
 //
 // All belong to the upstream, whose close ends them and waits:
 //
 //   - the sender (upstream.run), one: sends, repeats, gives up. Ends with close.
-//   - a reader (upstream.read) per UDP socket, 8 per server, from the first question on. Ends when its socket ends.
+//   - a reader (upstream.read) per UDP socket, 4 per server, from the first question on. Ends when its socket ends.
 //   - a writer (stream.talk) and a reader (stream.read) per TCP connection, at most one connection per server. They end with
 //     the connection: error, silence over a question, 10 s without questions, close.
 //

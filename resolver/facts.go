@@ -2,6 +2,7 @@ package resolver
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 )
 
@@ -18,6 +19,7 @@ type facts struct {
 	reason  string // of failed: "SERVFAIL", "no answer in 5s"
 	server  string // who said so; empty when several were asked
 	expires time.Time
+	ended   time.Time // when the TTL ended, of an answer that serves on past it; zero: it has not
 
 	mx     []exchange   // of found MX: ascending preference, then name; at most maxExchanges
 	hints  []hint       // of found MX: addresses from the additional section
@@ -63,6 +65,37 @@ func (f *facts) hint(now time.Time, k key) *hint {
 		}
 	}
 	return nil
+}
+
+// usable says that facts past their TTL may serve when asking again has failed. RFC 8767 section 4: "If the data is unable to be
+// authoritatively refreshed when the TTL expires, the record MAY be used as though it is unexpired." For mail that is right within
+// bounds. A recursor that restarts or is overloaded must not defer half a list whose routes were known a minute ago, and
+// who moves a domain's mail keeps the old exchanger for longer than a TTL, since caches everywhere serve stale answers. But an exchanger
+// left long ago may refuse the domain for good where a deferral would have done no harm, and its address may be another's by now:
+// hence minutes (Config.Stale), and not the days that the RFC suggests for recursors. What bounces mail (no such name, null MX) or
+// leads it to the domain's own address (no MX) is never used past its TTL.
+func (f *facts) usable(now time.Time, stale time.Duration) bool {
+	return (f.status == found || f.status == alias) && now.Before(f.fresh().Add(stale))
+}
+
+// fresh is when the TTL of an answer ends or ended.
+func (f *facts) fresh() time.Time {
+	if f.ended.IsZero() {
+		return f.expires
+	}
+	return f.ended
+}
+
+// outlived is a copy that serves on. RFC 8767 section 5: "attempts to refresh from non-responsive or otherwise failing authoritative
+// nameservers are recommended to be done no more frequently than every 30 seconds": as long as a failure is remembered.
+func (f *facts) outlived(now time.Time) *facts {
+	g := *f
+	g.ended, g.expires = f.fresh(), now.Add(failureTTL)
+	g.hints = slices.Clone(f.hints)
+	for i := range g.hints {
+		g.hints[i].expires = g.expires // they came with the answer; the same holds for them
+	}
+	return &g
 }
 
 // failure is the facts of a question that got no usable answer.

@@ -39,8 +39,7 @@ func parse(now time.Time, m *dns.Msg, k key) *facts {
 		return empty(now, m, end)
 	}
 	f.finishMX(now, m)
-	slices.SortFunc(f.addrs, netip.Addr.Compare)
-	f.addrs = slices.Compact(f.addrs)
+	f.addrs = tidy(f.addrs)
 	f.expires = now.Add(positiveTTL(min(ttl, end.ttl)))
 	return f
 }
@@ -199,8 +198,7 @@ func hints(now time.Time, m *dns.Msg, xs []exchange) []hint {
 		hs = addHint(hs, k, addr, now.Add(positiveTTL(rr.Header().Ttl)))
 	}
 	for i := range hs {
-		slices.SortFunc(hs[i].addrs, netip.Addr.Compare)
-		hs[i].addrs = slices.Compact(hs[i].addrs)
+		hs[i].addrs = tidy(hs[i].addrs)
 	}
 	return hs
 }

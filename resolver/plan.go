@@ -19,9 +19,11 @@ type planner struct {
 	self     func(netip.Addr) bool
 }
 
-// A plan is the questions to ask next, all together; with none, the route or why there is none.
+// A plan is the questions to ask next, all together; with none, the route or why there is none. What later holds is worth asking and
+// not worth waiting for.
 type plan struct {
 	ask   []key
+	later []key
 	route Route
 	err   error
 }
@@ -32,6 +34,7 @@ type draft struct {
 	now        time.Time
 	known      func(key) *facts // nil: not known
 	ask        []key
+	later      []key
 	route      Route
 	configured bool // by the operator, whose word stands: no search for loops
 }
@@ -51,7 +54,7 @@ func (p *planner) plan(now time.Time, domain string, known func(key) *facts) pla
 	if least := now.Add(minTTL); d.route.Expires.Before(least) {
 		d.route.Expires = least
 	}
-	return plan{route: d.route}
+	return plan{route: d.route, later: d.later}
 }
 
 // build gathers the exchangers and applies the rules to them. With something left to ask its error does not count.
@@ -62,7 +65,7 @@ func (d *draft) build() error {
 	if hosts, ok := d.static.find(d.route.Domain); ok {
 		return d.relays(hosts)
 	}
-	f := d.chase(key{d.route.Domain, dns.TypeMX})
+	f := d.chase(key{d.route.Domain, dns.TypeMX}, &d.ask)
 	if f == nil {
 		return nil
 	}
@@ -146,22 +149,32 @@ func (d *draft) direct(mx MX, addr netip.Addr) MX {
 
 // resolved gives an exchanger its addresses: IPv6 and IPv4. A family that failed does not spoil the other (RFC 3974): many
 // servers of IPv4-only hosts answer SERVFAIL for AAAA. The failure is remembered in Err.
+//
+// Nobody waits for IPv6 addresses where IPv4 ones are known: they came with the MX record, and a round trip more for each of
+// thousands of hosts, most of which have none, would be the larger part of the time. The result comes again when there are any.
 func (d *draft) resolved(mx MX, from *facts) MX {
-	var reasons [2]*facts
-	for i, qtype := range [2]uint16{dns.TypeAAAA, dns.TypeA} {
-		if qtype == dns.TypeA && d.families == OnlyIPv6 || qtype == dns.TypeAAAA && d.families == OnlyIPv4 {
-			continue
-		}
-		addrs, f := d.addresses(key{mx.Name, qtype}, from)
-		mx.Addrs = append(mx.Addrs, addrs...)
-		reasons[i] = f
+	var a, aaaa *facts
+	if d.families != OnlyIPv6 {
+		mx.Addrs, a = d.addresses(key{mx.Name, dns.TypeA}, from, &d.ask)
 	}
-	mx.Err = d.hostError(mx, reasons[1], reasons[0])
+	if d.families != OnlyIPv4 {
+		ask := &d.ask
+		if len(mx.Addrs) > 0 {
+			ask = &d.later
+		}
+		var v6 []netip.Addr
+		v6, aaaa = d.addresses(key{mx.Name, dns.TypeAAAA}, from, ask)
+		if len(v6) > 0 {
+			mx.Addrs = slices.Concat(v6, mx.Addrs)
+		}
+	}
+	mx.Addrs = slices.Clip(mx.Addrs) // shared with the facts, as immutable as they are
+	mx.Err = d.hostError(mx, a, aaaa)
 	return mx
 }
 
-// addresses returns one family's addresses of a host, or the facts that say why there are none (nil: not yet known).
-func (d *draft) addresses(k key, from *facts) ([]netip.Addr, *facts) {
+// addresses returns one family's addresses of a host, or the facts that say why there are none (nil: not yet known, and asked).
+func (d *draft) addresses(k key, from *facts, ask *[]key) ([]netip.Addr, *facts) {
 	f := d.known(k)
 	if f == nil || f.status == failed {
 		if from != nil {
@@ -171,7 +184,7 @@ func (d *draft) addresses(k key, from *facts) ([]netip.Addr, *facts) {
 			}
 		}
 	}
-	f = d.chase(k)
+	f = d.chase(k, ask)
 	if f == nil || f.status == found {
 		return addrsOf(f), nil
 	}
@@ -187,12 +200,12 @@ func addrsOf(f *facts) []netip.Addr {
 
 // chase follows a question through CNAME chains that leave an answer. RFC 5321 section 5.1: "the resulting name is processed
 // as if it were the initial name". RFC 2181 section 10.3 forbids them for exchangers, and yet they are common. Nil: it asks on.
-func (d *draft) chase(k key) *facts {
+func (d *draft) chase(k key, ask *[]key) *facts {
 	for hops := 0; ; {
 		f := d.known(k)
 		if f == nil {
-			if !slices.Contains(d.ask, k) {
-				d.ask = append(d.ask, k)
+			if !slices.Contains(*ask, k) {
+				*ask = append(*ask, k)
 			}
 			return nil
 		}

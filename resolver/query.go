@@ -22,31 +22,26 @@ const udpSize = 1232
 // opt is the OPT record of a query: root, type 41, our size, no flags, no data.
 const opt = "\x00\x00\x29\x04\xd0\x00\x00\x00\x00\x00\x00"
 
-// packQuery writes a recursive question with ID 0 and an OPT record; end is where the question section ends. The name is one
-// that checkName accepts, so there is nothing to unescape and no length to overflow.
-func packQuery(k key) (wire []byte, end int) {
-	wire = make([]byte, headerSize, headerSize+len(k.name)+2+4+len(opt))
-	binary.BigEndian.PutUint16(wire[2:], bitRD)
-	binary.BigEndian.PutUint16(wire[4:], 1)  // QDCOUNT
-	binary.BigEndian.PutUint16(wire[10:], 1) // ARCOUNT
-	for label := range strings.SplitSeq(k.name, ".") {
-		wire = append(wire, byte(len(label)))
-		wire = append(wire, label...)
+// appendQuery writes a recursive question, with an OPT record unless plain. The name is one that checkName accepts, so there is
+// nothing to unescape and no length to overflow.
+func appendQuery(buf []byte, id uint16, k key, plain bool) []byte {
+	additional := byte(1)
+	if plain {
+		additional = 0
 	}
-	wire = append(wire, 0)
-	wire = binary.BigEndian.AppendUint16(wire, k.qtype)
-	wire = binary.BigEndian.AppendUint16(wire, dns.ClassINET)
-	return append(wire, opt...), len(wire)
-}
-
-// setID puts a transmission's ID into a packed query.
-func setID(wire []byte, id uint16) { binary.BigEndian.PutUint16(wire, id) }
-
-// withoutEDNS is a copy without the OPT record; the original may be on its way to a socket.
-func withoutEDNS(wire []byte, end int) []byte {
-	plain := append(make([]byte, 2, end), wire[2:end]...) // the ID's place may be in use
-	binary.BigEndian.PutUint16(plain[10:], 0)
-	return plain
+	buf = binary.BigEndian.AppendUint16(buf, id)
+	buf = append(buf, bitRD>>8, 0, 0, 1, 0, 0, 0, 0, 0, additional) // one question
+	for name, more := k.name, true; more; {
+		var label string
+		label, name, more = strings.Cut(name, ".")
+		buf = append(buf, byte(len(label)))
+		buf = append(buf, label...)
+	}
+	buf = append(buf, 0, byte(k.qtype>>8), byte(k.qtype), 0, dns.ClassINET)
+	if plain {
+		return buf
+	}
+	return append(buf, opt...)
 }
 
 // A header is what is read of an answer before it is unpacked.
@@ -73,24 +68,39 @@ func readHeader(msg []byte) (header, bool) {
 	}, true
 }
 
-// answers says that a message with this header is about the question that was packed: same name in any case (some servers
-// fold it), same type and class. A server that could not read the question may leave it out of its refusal.
-func (h header) answers(msg, wire []byte, end int) bool {
+// answers says that a message with this header is about a question: same name in any case (some servers fold it), same type
+// and class. A server that could not read the question may leave it out of its refusal.
+func (h header) answers(msg []byte, k key) bool {
 	if h.questions == 0 {
 		return h.rcode == dns.RcodeFormatError || h.rcode == dns.RcodeNotImplemented
 	}
-	if h.questions != 1 || len(msg) < end {
-		return false
-	}
-	for i := headerSize; i < end; i++ {
-		if lower(msg[i]) != lower(wire[i]) {
-			return false
-		}
-	}
-	return true
+	return h.questions == 1 && isQuestion(msg[headerSize:], k)
 }
 
-// lower folds a letter. Length octets are below 64 and our types and class below 'A': folding cannot confuse them.
+// isQuestion compares a question section with what was asked. A server repeats the section as it came, so a compressed name
+// is none of ours.
+func isQuestion(section []byte, k key) bool {
+	for name, more := k.name, true; more; {
+		var label string
+		label, name, more = strings.Cut(name, ".")
+		if len(section) <= len(label) || int(section[0]) != len(label) {
+			return false
+		}
+		for i := range len(label) {
+			if lower(section[1+i]) != label[i] {
+				return false
+			}
+		}
+		section = section[1+len(label):]
+	}
+	return len(section) >= 5 && section[0] == 0 &&
+		binary.BigEndian.Uint16(section[1:]) == k.qtype && binary.BigEndian.Uint16(section[3:]) == dns.ClassINET
+}
+
+// sectionSize is the length of a question section.
+func (k key) sectionSize() int { return 1 + len(k.name) + 1 + 4 }
+
+// lower folds a letter.
 func lower(c byte) byte {
 	if 'A' <= c && c <= 'Z' {
 		return c + 'a' - 'A'

@@ -6,24 +6,26 @@ import (
 )
 
 // A question is one key on its way through the upstream: in the queue, then in flight (in the timers), then answered. While
-// a reader looks at its answer it is in neither. The upstream's lock guards it.
+// a reader looks at its answer it is in neither. The upstream's lock guards it, but for waiting.
 type question struct {
-	key  key
-	wire []byte // packed; only the sender goroutine writes its first two bytes, the ID
-	end  int    // of the question section in wire
+	key     key
+	waiting []*lookup // whose answer this is; the Resolver's, guarded by its lock
 
-	queued   time.Time
-	started  time.Time // first transmission
-	deadline time.Time // started + Config.Timeout: time in the queue is not the servers' fault
-	due      time.Time // when the sender looks at it again
-	place    int       // in timers; -1: not there
+	since time.Time // when it was queued; in flight, when it was first sent: time in the queue is not the servers' fault
+	due   time.Time // when the sender looks at it again
+	place int32     // in timers; -1: not there
 
-	sends  []transmission // that may still be answered
-	tries  int            // transmissions since the last answer of any kind
-	bad    int            // unusable answers
-	last   *server        // asked last; nil: none yet
-	plain  bool           // asked without EDNS, after a FORMERR
-	reason string         // of the last unusable answer
+	tries   int32 // transmissions since the last answer of any kind
+	bad     int32 // unusable answers
+	rank    rank
+	plain   bool           // asked without EDNS, after a FORMERR
+	stalled bool           // waits to be sent again, and does not count as in flight; an answer may still come
+	last    *server        // asked last; nil: none yet
+	reason  string         // of the last unusable answer
+	sends   []transmission // that may still be answered
+
+	firstSend [1]transmission // where sends begins: mostly there is one only
+	firstWait [1]*lookup      // where waiting begins, likewise
 }
 
 // A transmission is one datagram or one message on a stream. Each has its own ID.
@@ -33,10 +35,9 @@ type transmission struct {
 	at   time.Time
 }
 
-func newQuestion(k key) *question {
-	q := &question{key: k, place: -1}
-	q.wire, q.end = packQuery(k)
-	return q
+func (q *question) init(k key) {
+	q.key, q.place = k, -1
+	q.sends, q.waiting = q.firstSend[:0], q.firstWait[:0]
 }
 
 // register gives the question an ID on a port. The ID is random and unique there: a forger has to guess it together
@@ -65,19 +66,58 @@ func (q *question) forget(p *port, id uint16) int {
 	return index
 }
 
-// A queue holds the questions that wait for the window, first come first served.
-type queue struct {
+// unsent makes a question one that was sent to nobody, after an answer that decided nothing.
+func (q *question) unsent() { q.sends, q.tries = q.firstSend[:0], 0 }
+
+// A rank is how soon a question is asked, of those that wait for the window.
+type rank uint8
+
+const (
+	rankNext  rank = iota // a lookup that has an answer already needs it: one round trip more, and it is done
+	rankFirst             // a lookup begins with it
+	rankLast              // nobody waits for it
+	ranks
+)
+
+// A queue holds the questions that wait for the window: by rank, and first come first served.
+type queue [ranks]line
+
+func (l *queue) len() int { return l[rankNext].len() + l[rankFirst].len() + l[rankLast].len() }
+
+func (l *queue) push(q *question) { l[q.rank].push(q) }
+
+// pop takes the question to be asked next. There is one.
+func (l *queue) pop() *question {
+	r := rankNext
+	for l[r].len() == 0 {
+		r++
+	}
+	return l[r].pop()
+}
+
+// overdue takes a question that was queued by then; nil when there is none.
+func (l *queue) overdue(then time.Time) *question {
+	for r := range l {
+		if l[r].len() > 0 && !l[r].first().since.After(then) {
+			return l[r].pop()
+		}
+	}
+	return nil
+}
+
+// A line holds questions in the order in which they came.
+type line struct {
 	questions []*question
 	head      int
 }
 
-func (l *queue) len() int { return len(l.questions) - l.head }
+func (l *line) len() int { return len(l.questions) - l.head }
 
-func (l *queue) push(q *question) { l.questions = append(l.questions, q) }
+func (l *line) push(q *question) { l.questions = append(l.questions, q) }
 
-func (l *queue) first() *question { return l.questions[l.head] }
+func (l *line) first() *question { return l.questions[l.head] }
 
-func (l *queue) pop() *question {
+func (l *line) pop() *question {
 	q := l.questions[l.head]
 	l.questions[l.head] = nil
 	l.head++

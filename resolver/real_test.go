@@ -50,11 +50,34 @@ func TestRealTruncation(t *testing.T) {
 	assert.Equal(t, "a-rather-long-name-59.one.example", route.MX[0].Name, "and be whole")
 }
 
+// TestRealTruncationOfAList has every answer too long for a datagram: all of the list goes over one pipelined connection.
+func TestRealTruncationOfAList(t *testing.T) {
+	const domains = 500
+	s := start(t, dnssim.Config{Handler: many, Delay: 5 * time.Millisecond})
+	r := open(t, resolver.Config{Servers: []string{s.Addr()}, Families: resolver.OnlyIPv4, Timeout: patient})
+	for domain, result := range collect(r, domainNames(domains)) {
+		require.NoError(t, result.Err, "every domain should have a route")
+		require.Equal(t, "a-rather-long-name-59."+domain, result.Route.MX[0].Name, "from the whole set")
+	}
+	assert.Equal(t, uint64(domains), r.Stats().Truncated, "each should have been truncated once")
+}
+
+// TestRealSilentFirstServer has a first server that takes everything and says nothing.
+func TestRealSilentFirstServer(t *testing.T) {
+	hole, err := net.ListenPacket("udp", "127.0.0.1:0")
+	require.NoError(t, err, "a socket should be opened")
+	defer hole.Close()
+	s := start(t, dnssim.Config{Handler: list{hosts: 10}.answer})
+	r := open(t, resolver.Config{Servers: []string{hole.LocalAddr().String(), s.Addr()}})
+	assert.Zero(t, startAll(r, domainNames(5000)), "the second server should answer for the first")
+	assert.Equal(t, uint64(5020), r.Stats().Questions, "each question being one")
+}
+
 func TestRealRefusedPort(t *testing.T) {
 	closed, err := net.ListenPacket("udp", "127.0.0.1:0")
 	require.NoError(t, err, "a port should be found")
 	require.NoError(t, closed.Close(), "and closed")
 	s := start(t, dnssim.Config{Handler: list{hosts: 10}.answer})
 	r := open(t, resolver.Config{Servers: []string{closed.LocalAddr().String(), s.Addr()}})
-	assert.Zero(t, resolveAll(t.Context(), r, 100), "the second server should answer for the first, where nobody listens")
+	assert.Zero(t, startAll(r, domainNames(1000)), "the second server should answer for the first, where nobody listens")
 }

@@ -24,11 +24,12 @@ func (r *rtt) sample(d time.Duration) {
 	r.smoothed += (d - r.smoothed) / 8
 }
 
-// timeout is how long to wait for the answer to the nth transmission to this server, from 0: doubling, bounded.
+// timeout is how long to wait for the answer to the nth transmission to this server, from 0: growing, bounded. It does not double
+// as TCP's: the window already bounds what is sent, and a long wait for the last few of a list is what a list waits for.
 func (r *rtt) timeout(n int) time.Duration {
 	base := firstRTO
 	if r.smoothed > 0 {
 		base = min(r.smoothed+max(4*r.variance, minMargin), maxRTO)
 	}
-	return min(base<<min(n, 8), maxRTO)
+	return min(base*time.Duration(1+min(n, 100)), maxRTO)
 }

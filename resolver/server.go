@@ -3,7 +3,7 @@ package resolver
 import "time"
 
 const (
-	portsPerServer = 8
+	portsPerServer = 4
 	silentLimit    = 10              // waits in a row that ended without an answer
 	probeEvery     = 3 * time.Second // a silent server gets one question
 	reopenAfter    = time.Second     // between attempts to open a socket
@@ -14,7 +14,7 @@ type server struct {
 	addr    string
 	rtt     rtt
 	ports   []*port   // open UDP sockets
-	turn    int       // the port used last
+	turn    int       // the port used now
 	stream  *stream   // the shared TCP connection; nil: none
 	silent  int       // waits in a row that ended without any answer from it
 	probe   time.Time // when a silent server may be asked again
@@ -22,13 +22,13 @@ type server struct {
 	trouble string    // why it has no socket or does not answer; empty: not known
 }
 
-// port returns the next UDP socket in turn, or nil.
+// port returns the UDP socket whose turn it is, or nil. The turn changes with each burst: what is sent together goes through one
+// socket, and the answers come together there.
 func (s *server) port() *port {
 	if len(s.ports) == 0 {
 		return nil
 	}
-	s.turn = (s.turn + 1) % len(s.ports)
-	return s.ports[s.turn]
+	return s.ports[s.turn%len(s.ports)]
 }
 
 // healthy says that the server may be asked. A silent one is asked once in a while, by the question that finds it due.

@@ -8,12 +8,14 @@ import (
 	"slices"
 	"syscall"
 	"time"
+
+	"golang.org/x/net/ipv4"
 )
 
 const (
 	readBuffer   = 4 << 20 // asked of the kernel, which may give less; answers to thousands of questions come in bursts
 	datagramSize = 4096    // what a server that ignores our size may send
-	yieldEvery   = 32      // datagrams sent before other goroutines get a turn
+	readBatch    = 32      // datagrams read at once
 )
 
 // A port is a connected socket and the questions that may be answered on it, by ID. Connected: the kernel drops datagrams of other
@@ -21,15 +23,25 @@ const (
 type port struct {
 	server *server
 	conn   net.Conn             // nil for a stream, whose goroutines hold its connection
+	many   *ipv4.PacketConn     // conn, when the system reads and writes many datagrams at once; nil: one by one
 	stream bool                 // TCP
 	asked  map[uint16]*question // guarded by the upstream's lock
 }
 
+func newPort(s *server, conn net.Conn) *port {
+	p := &port{server: s, conn: conn, asked: make(map[uint16]*question)}
+	if c, ok := conn.(*net.UDPConn); ok && runtime.GOOS == "linux" {
+		p.many = ipv4.NewPacketConn(c) // its batches are for IPv6 sockets too; other systems would read one datagram a call
+	}
+	return p
+}
+
 // A datagram is a question registered on a port and not yet written.
 type datagram struct {
-	port *port
-	wire []byte
-	id   uint16
+	port  *port
+	id    uint16
+	key   key
+	plain bool
 }
 
 // openPorts opens the sockets that servers lack. Only the sender goroutine calls it.
@@ -64,24 +76,44 @@ func (u *upstream) openPort(s *server) bool {
 	if c, ok := conn.(interface{ SetReadBuffer(int) error }); ok {
 		_ = c.SetReadBuffer(readBuffer) // the kernel's default serves too, with more retransmissions
 	}
-	p := &port{server: s, conn: conn, asked: make(map[uint16]*question)}
+	p := newPort(s, conn)
 	s.ports = append(s.ports, p)
 	u.work.Go(func() { u.read(p) })
 	return true
 }
 
-// read hands every datagram on until the socket ends. It has no deadline: an idle socket is no fault, and close ends it.
+// read hands all datagrams on until the socket ends. It has no deadline: an idle socket is no fault, and close ends it.
 func (u *upstream) read(p *port) {
-	buf := make([]byte, datagramSize)
+	var in inbox
+	t := newTray(p)
 	for {
-		n, err := p.conn.Read(buf)
+		messages, err := t.read()
 		if err == nil {
-			u.receive(p, buf[:n])
+			u.receive(p, &in, messages)
+			if p.many != nil && len(messages) < readBatch {
+				u.gather()
+			}
 			continue
 		}
 		if !u.keep(p, err) {
 			return
 		}
+	}
+}
+
+const (
+	gatherFrom = 256                    // questions in flight
+	gatherTime = 500 * time.Microsecond // timers of the system may make it 1 ms
+)
+
+// gather waits for more answers when many are under way. Without it a reader wakes for each datagram, and waking costs more
+// than reading; the wait is little beside a round trip, and sockets hold the answers of a far longer time.
+func (u *upstream) gather() {
+	u.mu.Lock()
+	many := u.window.inFlight >= gatherFrom
+	u.mu.Unlock()
+	if many {
+		time.Sleep(gatherTime)
 	}
 }
 
@@ -122,17 +154,4 @@ func (u *upstream) unwritten(p *port, err error) bool {
 	}
 	p.server.trouble = err.Error()
 	return false
-}
-
-// send writes datagrams.
-func (u *upstream) send(out []datagram) {
-	for i, d := range out {
-		setID(d.wire, d.id)
-		if _, err := d.port.conn.Write(d.wire); err != nil && u.unwritten(d.port, err) {
-			_, _ = d.port.conn.Write(d.wire)
-		}
-		if i%yieldEvery == yieldEvery-1 {
-			runtime.Gosched()
-		}
-	}
 }

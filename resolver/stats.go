@@ -11,6 +11,7 @@ type Stats struct {
 	Timeouts      uint64 // questions that no server answered in time
 	Spoofed       uint64 // messages ignored: forged, garbage, or a second answer to a question sent twice
 	CacheHits     uint64 // questions answered by the cache
+	Stale         uint64 // questions answered by the cache past the TTL, because asking again failed
 	InFlight      int    // questions on the wire now
 	Window        int    // questions that may be on the wire now
 	Entries       int    // answers in the cache now

@@ -28,28 +28,26 @@ type stream struct {
 	more chan struct{}
 }
 
-// overTCP asks a question whose answer did not fit into a datagram over the server's stream.
-func (u *upstream) overTCP(now time.Time, q *question, s *server) {
+// overTCP asks a question whose answer did not fit into a datagram over the server's stream; not nil: it is too late.
+func (u *upstream) overTCP(now time.Time, q *question, s *server) *facts {
 	u.mu.Lock()
-	u.stats.Truncated++
-	q.sends, q.tries = nil, 0
-	if u.closed {
-		u.mu.Unlock()
-		u.done(q.key, failure(now, closedReason, ""))
-		return
-	}
 	defer u.mu.Unlock()
+	u.stats.Truncated++
+	q.unsent()
+	if u.closed {
+		return failure(now, closedReason, "")
+	}
 	if s.stream == nil || s.stream.ended {
 		s.stream = u.newStream(s)
 	}
-	s.stream.push(q.register(now, &s.stream.port), q.wire)
-	u.window.inFlight++
-	due := q.deadline
+	s.stream.push(q.register(now, &s.stream.port), q)
+	due := u.deadline(q)
 	if len(u.servers) > 1 {
 		due = earlier(due, now.Add(maxRTO)) // by then another server is asked as well
 	}
-	u.timers.set(q, due)
+	u.fly(q, due)
 	u.nudge()
+	return nil
 }
 
 func (u *upstream) newStream(server *server) *stream {
@@ -63,11 +61,11 @@ func (u *upstream) newStream(server *server) *stream {
 	return s
 }
 
-// push hands a question to the writer: two octets of length, then the message with this stream's ID.
-func (s *stream) push(id uint16, wire []byte) {
-	s.out = binary.BigEndian.AppendUint16(s.out, uint16(len(wire)))
-	s.out = binary.BigEndian.AppendUint16(s.out, id)
-	s.out = append(s.out, wire[2:]...)
+// push hands a question to the writer: two octets of length, then the message.
+func (s *stream) push(id uint16, q *question) {
+	start := len(s.out)
+	s.out = appendQuery(append(s.out, 0, 0), id, q.key, q.plain)
+	binary.BigEndian.PutUint16(s.out[start:], uint16(len(s.out)-start-2))
 	select {
 	case s.more <- struct{}{}:
 	default:
@@ -141,6 +139,7 @@ func (s *stream) finishIdle() bool {
 // read hands messages on until the connection ends. Silence is judged by the questions' deadlines (drop), not here.
 func (s *stream) read(conn net.Conn) error {
 	r := bufio.NewReader(conn)
+	var in inbox
 	var size [2]byte
 	for {
 		if _, err := io.ReadFull(r, size[:]); err != nil {
@@ -150,7 +149,7 @@ func (s *stream) read(conn net.Conn) error {
 		if _, err := io.ReadFull(r, msg); err != nil {
 			return err
 		}
-		s.up.receive(&s.port, msg)
+		s.up.receive(&s.port, &in, [][]byte{msg})
 	}
 }
 
@@ -167,13 +166,18 @@ func (s *stream) end(err error) {
 	}
 	for _, q := range left {
 		q.forget(nil, 0)
-		s.up.timers.remove(q)
-		s.up.window.inFlight--
+		s.up.land(q)
 	}
 	s.up.nudge()
 	s.up.mu.Unlock()
 	now := time.Now()
+	var given []answer
 	for _, q := range left {
-		s.up.again(now, q, s.server, "over TCP: "+err.Error())
+		if f := s.up.again(now, q, s.server, "over TCP: "+err.Error()); f != nil {
+			given = append(given, answer{q, f})
+		}
+	}
+	if len(given) > 0 {
+		s.up.done(given)
 	}
 }

@@ -18,16 +18,16 @@ func (t timers) next() *question {
 func (t *timers) set(q *question, due time.Time) {
 	q.due = due
 	if q.place < 0 {
-		q.place = len(*t)
+		q.place = int32(len(*t))
 		*t = append(*t, q)
 	}
-	t.down(q.place)
-	t.up(q.place)
+	t.down(int(q.place))
+	t.up(int(q.place))
 }
 
 // remove takes a question out, if it is in.
 func (t *timers) remove(q *question) {
-	i, last := q.place, len(*t)-1
+	i, last := int(q.place), len(*t)-1
 	if i < 0 {
 		return
 	}
@@ -43,7 +43,7 @@ func (t *timers) remove(q *question) {
 
 func (t timers) swap(i, j int) {
 	t[i], t[j] = t[j], t[i]
-	t[i].place, t[j].place = i, j
+	t[i].place, t[j].place = int32(i), int32(j)
 }
 
 func (t timers) up(i int) {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/miekg/dns"
+	"golang.org/x/net/ipv4"
 )
 
 // An upstream asks questions of recursive servers: thousands at once, over few sockets. Its sender goroutine alone writes
@@ -16,8 +17,8 @@ import (
 type upstream struct {
 	dial    func(ctx context.Context, network, addr string) (net.Conn, error)
 	timeout time.Duration
-	done    func(key, *facts) // called once for every question asked, without the lock held
-	ctx     context.Context   // ends with close
+	done    func([]answer)  // called with every question asked, once, without the lock held; the slice is the caller's
+	ctx     context.Context // ends with close
 	cancel  context.CancelFunc
 	work    sync.WaitGroup
 
@@ -28,14 +29,15 @@ type upstream struct {
 	servers []*server
 	window  window
 	pace    pace
-	queue   queue
+	queue   queue // questions to be asked first
+	stalled queue // questions to be sent again; some have been answered since
 	timers  timers
 	heard   time.Time // last answer of any server
 	closed  bool
 	stats   Stats
 }
 
-func newUpstream(c Config, done func(key, *facts)) *upstream {
+func newUpstream(c Config, done func([]answer)) *upstream {
 	u := &upstream{dial: c.Dial, timeout: c.Timeout, done: done, wake: make(chan struct{}, 1), window: newWindow(c.Window)}
 	u.ctx, u.cancel = context.WithCancel(context.Background())
 	for _, addr := range c.Servers {
@@ -45,25 +47,38 @@ func newUpstream(c Config, done func(key, *facts)) *upstream {
 	return u
 }
 
-// ask queues questions; done is called for each, later.
-func (u *upstream) ask(keys []key) {
+// ask queues questions; done is called with each, later.
+func (u *upstream) ask(questions []*question) {
 	now := time.Now()
-	u.mu.Lock()
-	if !u.closed {
-		for _, k := range keys {
-			q := newQuestion(k)
-			q.queued = now
-			u.queue.push(q)
-		}
-		u.nudge()
-		u.mu.Unlock()
+	if u.enqueue(now, questions) {
 		return
 	}
-	u.mu.Unlock()
-	for _, k := range keys {
-		u.done(k, failure(now, closedReason, ""))
+	given := make([]answer, len(questions))
+	for i, q := range questions {
+		given[i] = answer{q, failure(now, closedReason, "")}
 	}
+	u.done(given)
 }
+
+// enqueue returns false after close.
+func (u *upstream) enqueue(now time.Time, questions []*question) bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.closed {
+		return false
+	}
+	if u.queue.len() == 0 && u.window.inFlight == 0 && now.Sub(u.heard) >= restAfter {
+		u.window.rest()
+	}
+	for _, q := range questions {
+		q.since = now
+		u.queue.push(q)
+	}
+	u.nudge()
+	return true
+}
+
+const restAfter = 10 * time.Second // without an answer, and with nothing asked
 
 const closedReason = "the resolver is closed"
 
@@ -87,9 +102,7 @@ func (u *upstream) close() {
 		}
 	}
 	u.mu.Unlock()
-	for _, q := range unanswered {
-		u.done(q.key, failure(time.Now(), closedReason, ""))
-	}
+	u.giveUp(unanswered, func(*question) string { return closedReason }, "")
 	u.work.Wait()
 }
 
@@ -115,12 +128,23 @@ func (u *upstream) run() {
 		}
 		u.openPorts()
 		timer.Reset(u.collect(&out))
-		u.send(out.datagrams)
-		for _, q := range out.unanswered {
-			u.done(q.key, failure(time.Now(), q.reason, u.asked()))
-		}
+		u.send(&out)
+		u.giveUp(out.unanswered, func(q *question) string { return q.reason }, u.asked())
 		out.reset()
 	}
+}
+
+// giveUp ends questions that nobody answered.
+func (u *upstream) giveUp(unanswered []*question, reason func(*question) string, server string) {
+	if len(unanswered) == 0 {
+		return
+	}
+	now := time.Now()
+	given := make([]answer, len(unanswered))
+	for i, q := range unanswered {
+		given[i] = answer{q, failure(now, reason(q), server)}
+	}
+	u.done(given)
 }
 
 // asked names the server in the error of a question without answer.
@@ -135,6 +159,8 @@ func (u *upstream) asked() string {
 type outbox struct {
 	datagrams  []datagram
 	unanswered []*question
+	wire       []byte         // what is being written
+	messages   []ipv4.Message // likewise, for one system call
 }
 
 func (o *outbox) reset() {
@@ -149,12 +175,18 @@ func (u *upstream) collect(out *outbox) time.Duration {
 	defer u.mu.Unlock()
 	now := time.Now()
 	tokens := u.pace.refill(now)
+	for _, s := range u.servers {
+		s.turn++
+	}
 	for len(out.datagrams) < tokens {
 		q := u.timers.next()
 		if q == nil || now.Before(q.due) {
 			break
 		}
 		u.expire(now, q, out)
+	}
+	for len(out.datagrams) < tokens && u.stalled.len() > 0 && u.window.open() {
+		u.resume(now, u.stalled.pop(), out)
 	}
 	for len(out.datagrams) < tokens && u.queue.len() > 0 && u.window.open() {
 		u.start(now, u.queue.pop(), out)
@@ -171,8 +203,8 @@ func (u *upstream) collect(out *outbox) time.Duration {
 
 // start sends a question for the first time.
 func (u *upstream) start(now time.Time, q *question, out *outbox) {
-	q.started, q.deadline = now, now.Add(u.timeout)
-	u.window.inFlight++
+	q.since = now
+	u.fly(q, now)
 	u.stats.Questions++
 	switch q.key.qtype {
 	case dns.TypeMX:
@@ -191,13 +223,16 @@ func (u *upstream) transmit(now time.Time, q *question, out *outbox) {
 	p := s.port()
 	wait := firstRTO
 	if p != nil {
-		wait = s.rtt.timeout(q.tries / len(u.servers))
-		out.datagrams = append(out.datagrams, datagram{port: p, wire: q.wire, id: q.register(now, p)})
+		wait = s.rtt.timeout(int(q.tries) / len(u.servers))
+		out.datagrams = append(out.datagrams, datagram{port: p, id: q.register(now, p), key: q.key, plain: q.plain})
 	} else {
 		q.last = s
 	}
-	u.timers.set(q, earlier(now.Add(wait), q.deadline))
+	u.timers.set(q, earlier(now.Add(wait), u.deadline(q)))
 }
+
+// deadline is when a question in flight is given up.
+func (u *upstream) deadline(q *question) time.Time { return q.since.Add(u.timeout) }
 
 func earlier(a, b time.Time) time.Time {
 	if a.Before(b) {
@@ -206,28 +241,60 @@ func earlier(a, b time.Time) time.Time {
 	return b
 }
 
-// expire acts on a question whose wait is over: it is sent again, or given up at its deadline.
-func (u *upstream) expire(now time.Time, q *question, out *outbox) {
-	if len(q.sends) > 0 {
-		q.last.missed(now)
+// fly counts a question as in flight, to be looked at when due.
+func (u *upstream) fly(q *question, due time.Time) {
+	u.window.inFlight++
+	q.stalled = false
+	u.timers.set(q, due)
+}
+
+// land takes a question out of flight.
+func (u *upstream) land(q *question) {
+	u.timers.remove(q)
+	if !q.stalled {
+		u.window.inFlight--
 	}
-	if now.Before(q.deadline) {
-		if q.tries > 0 {
-			u.stats.Retries++
+	q.stalled = false
+}
+
+// expire acts on a question whose wait is over: it stalls until the window lets it be sent again, before all that was not yet
+// asked, or is given up at its deadline.
+func (u *upstream) expire(now time.Time, q *question, out *outbox) {
+	if q.tries > 0 && !q.stalled {
+		q.last.missed(now)
+		if q.tries == 1 {
+			u.window.suspected(now, q.since, q.last.rtt.smoothed)
 		}
-		u.transmit(now, q, out)
+	}
+	if now.Before(u.deadline(q)) {
+		u.window.inFlight--
+		q.stalled = true
+		u.timers.set(q, u.deadline(q))
+		u.stalled.push(q)
 		return
 	}
 	u.drop(q)
 	u.stats.Timeouts++
-	u.window.lost(now, q.last.rtt.smoothed)
+	u.window.lost(now, q.since, q.last.rtt.smoothed)
 	if q.reason == "" {
 		q.reason = cmp.Or(q.last.trouble, fmt.Sprintf("no answer in %v", u.timeout))
 	}
 	out.unanswered = append(out.unanswered, q)
-	if u.heard.Before(q.started) {
+	if u.heard.Before(q.since) {
 		u.abandon(now, out)
 	}
+}
+
+// resume sends a stalled question, unless it was answered meanwhile.
+func (u *upstream) resume(now time.Time, q *question, out *outbox) {
+	if !q.stalled {
+		return
+	}
+	if q.tries > 0 {
+		u.stats.Retries++
+	}
+	u.fly(q, now)
+	u.transmit(now, q, out)
 }
 
 // drop takes a question that will have no answer out of flight. A stream that stayed silent over it is dead.
@@ -238,15 +305,13 @@ func (u *upstream) drop(q *question) {
 		}
 	}
 	q.forget(nil, 0)
-	u.timers.remove(q)
-	u.window.inFlight--
+	u.land(q)
 }
 
 // abandon fails what waits in the queue longer than a question may take, when no server answered anything for that long:
 // else a long queue would meet dead servers one window at a time.
 func (u *upstream) abandon(now time.Time, out *outbox) {
-	for u.queue.len() > 0 && now.Sub(u.queue.first().queued) >= u.timeout {
-		q := u.queue.pop()
+	for q := u.queue.overdue(now.Add(-u.timeout)); q != nil; q = u.queue.overdue(now.Add(-u.timeout)) {
 		q.reason = fmt.Sprintf("no server answers since %v", u.timeout)
 		out.unanswered = append(out.unanswered, q)
 	}

@@ -45,6 +45,7 @@ type DNSSection struct {
 	Servers []Server `toml:"servers"` // empty: those of /etc/resolv.conf
 	Timeout Duration `toml:"timeout"`
 	Window  int      `toml:"window"` // questions in flight at start
+	Stale   Duration `toml:"stale"`  // how long past its TTL an answer serves while asking again fails; 0 is never
 }
 
 // SMTPSection is how mail is sent.
@@ -132,7 +133,7 @@ func defaults() Config {
 			Memory:         1 << 30,
 			Budget:         seconds(540),
 		},
-		DNS: DNSSection{Servers: []Server{}, Timeout: seconds(5), Window: 200},
+		DNS: DNSSection{Servers: []Server{}, Timeout: seconds(5), Window: 200, Stale: seconds(900)},
 		SMTP: SMTPSection{
 			Port: 25, Sessions: 4000, SessionsPerHost: 10, RecipientsPerTransaction: 100,
 			ConnectTimeout: seconds(30), HedgeDelay: Duration{500 * time.Millisecond}, IdleTimeout: seconds(30), Timeouts: defaultTimeouts(),

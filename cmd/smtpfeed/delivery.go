@@ -81,6 +81,7 @@ func (c Config) resolverConfig(self func(netip.Addr) bool) resolver.Config {
 	rc := resolver.Config{
 		Timeout:  c.DNS.Timeout.Duration,
 		Window:   c.DNS.Window,
+		Stale:    c.stale(),
 		Families: map[feed.Family]resolver.Families{feed.OnlyIPv4: resolver.OnlyIPv4, feed.OnlyIPv6: resolver.OnlyIPv6}[c.SMTP.Family.Family],
 		Fallback: c.SMTP.Fallback,
 		Self:     self,
@@ -120,6 +121,14 @@ func (c Config) feedConfig(r feed.Resolver, log *slog.Logger) feed.Config {
 		Resolver:   r,
 		Log:        log,
 	}
+}
+
+// stale is how long answers serve past their TTL, as the resolver takes it.
+func (c Config) stale() time.Duration {
+	if c.DNS.Stale.Duration == 0 {
+		return -1
+	}
+	return c.DNS.Stale.Duration
 }
 
 // chunkingFrom is the size from which bodies go by BDAT, as the feeder takes it.

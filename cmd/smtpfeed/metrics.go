@@ -180,6 +180,7 @@ func dnsMetrics() []metric {
 		counter("dns_truncated", "DNS answers fetched over TCP.", func(s *sample) uint64 { return s.dns.Truncated }),
 		counter("dns_timeouts", "DNS questions no server answered in time.", func(s *sample) uint64 { return s.dns.Timeouts }),
 		counter("dns_spoofed", "DNS datagrams that answered nothing we asked.", func(s *sample) uint64 { return s.dns.Spoofed }),
+		counter("dns_stale", "DNS questions answered by the cache past the TTL, because asking again failed.", func(s *sample) uint64 { return s.dns.Stale }),
 		counter("dns_cache_hits", "DNS questions answered by the cache.", func(s *sample) uint64 { return s.dns.CacheHits }),
 	}
 }

@@ -1,9 +1,9 @@
 package dnssim
 
 import (
-	"container/heap"
 	"context"
-	"net/netip"
+	"net"
+	"slices"
 	"sync"
 	"time"
 )
@@ -11,42 +11,39 @@ import (
 // A parcel is a datagram to be sent at its time.
 type parcel struct {
 	due time.Time
-	to  netip.AddrPort
-	msg []byte
+	to  net.Addr
+	msg *[]byte // from a pool and back
 }
 
-// parcels is a heap by due time.
-type parcels []parcel
+// grain is how exactly parcels keep their time: those of one grain are sent together, as a timer's precision does anyway.
+const grain = 500 * time.Microsecond
 
-func (p parcels) Len() int           { return len(p) }
-func (p parcels) Less(i, j int) bool { return p[i].due.Before(p[j].due) }
-func (p parcels) Swap(i, j int)      { p[i], p[j] = p[j], p[i] }
-func (p *parcels) Push(x any)        { *p = append(*p, x.(parcel)) }
-func (p *parcels) Pop() any {
-	last := len(*p) - 1
-	x := (*p)[last]
-	(*p)[last] = parcel{}
-	*p = (*p)[:last]
-	return x
+// A wave is the parcels of one grain.
+type wave struct {
+	due     time.Time
+	parcels []parcel
 }
 
-// A delayer sends parcels at their time from one goroutine: no timer or goroutine each.
+// A delayer sends parcels at their time, or up to a grain later, from one goroutine: no timer or goroutine each.
 type delayer struct {
-	send func(parcel)
-	wake chan struct{} // from add to run, capacity 1: the first parcel is due earlier than run knows
+	send func([]parcel)
+	wake chan struct{} // from add to run, capacity 1: the first wave is due earlier than run knows
 
 	mu      sync.Mutex
-	waiting parcels
+	waiting []wave // by time
+	spare   [][]parcel
 }
 
-func newDelayer(send func(parcel)) *delayer {
+func newDelayer(send func([]parcel)) *delayer {
 	return &delayer{send: send, wake: make(chan struct{}, 1)}
 }
 
-func (d *delayer) add(p parcel) {
+func (d *delayer) add(parcels []parcel) {
 	d.mu.Lock()
-	first := len(d.waiting) == 0 || p.due.Before(d.waiting[0].due)
-	heap.Push(&d.waiting, p)
+	first := false
+	for _, p := range parcels {
+		first = d.insert(p) || first
+	}
 	d.mu.Unlock()
 	if first {
 		select {
@@ -56,10 +53,31 @@ func (d *delayer) add(p parcel) {
 	}
 }
 
+// insert puts a parcel into its wave; true: that is a new one and the first of all.
+func (d *delayer) insert(p parcel) bool {
+	due := p.due.Add(grain - 1).Truncate(grain)
+	i, found := slices.BinarySearchFunc(d.waiting, due, func(w wave, due time.Time) int { return w.due.Compare(due) })
+	if !found {
+		d.waiting = slices.Insert(d.waiting, i, wave{due: due, parcels: d.room()})
+	}
+	d.waiting[i].parcels = append(d.waiting[i].parcels, p)
+	return !found && i == 0
+}
+
+// room is an empty list, if possible one that was used before.
+func (d *delayer) room() []parcel {
+	n := len(d.spare)
+	if n == 0 {
+		return nil
+	}
+	room := d.spare[n-1]
+	d.spare = d.spare[:n-1]
+	return room
+}
+
 func (d *delayer) run(ctx context.Context) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	var due []parcel
 	for {
 		select {
 		case <-d.wake:
@@ -67,23 +85,32 @@ func (d *delayer) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
-		due = d.take(due[:0], timer)
-		for _, p := range due {
-			d.send(p)
+		for due := d.take(timer); due != nil; due = d.take(timer) {
+			d.send(due)
+			d.giveBack(due)
 		}
 	}
 }
 
-// take removes what is due and sets the timer for what is next.
-func (d *delayer) take(due []parcel, timer *time.Timer) []parcel {
+// take removes the first wave if it is due, or sets the timer for it.
+func (d *delayer) take(timer *time.Timer) []parcel {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	now := time.Now()
-	for len(d.waiting) > 0 && !now.Before(d.waiting[0].due) {
-		due = append(due, heap.Pop(&d.waiting).(parcel))
+	if len(d.waiting) == 0 {
+		return nil
 	}
-	if len(d.waiting) > 0 {
-		timer.Reset(d.waiting[0].due.Sub(now))
+	if wait := time.Until(d.waiting[0].due); wait > 0 {
+		timer.Reset(wait)
+		return nil
 	}
+	due := d.waiting[0].parcels
+	d.waiting = slices.Delete(d.waiting, 0, 1)
 	return due
+}
+
+func (d *delayer) giveBack(sent []parcel) {
+	clear(sent)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.spare = append(d.spare, sent[:0])
 }

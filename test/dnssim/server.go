@@ -7,9 +7,10 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/netip"
 	"sync"
 	"time"
+
+	"golang.org/x/net/ipv4"
 )
 
 // Config is what Start needs.
@@ -21,10 +22,9 @@ type Config struct {
 }
 
 const (
-	readers     = 2 // UDP readers
-	readBuffer  = 4 << 20
-	portsToTry  = 20 // until one is free for both UDP and TCP
-	sockMsgSize = 4096
+	readers    = 2 // UDP readers
+	readBuffer = 4 << 20
+	portsToTry = 20 // until one is free for both UDP and TCP
 )
 
 // A Server serves UDP and TCP on one port.
@@ -32,6 +32,7 @@ type Server struct {
 	counts
 	config  Config
 	udp     *net.UDPConn
+	packets *ipv4.PacketConn // udp, for many datagrams at once
 	tcp     net.Listener
 	delayer *delayer
 	buffers sync.Pool // of *[]byte: datagrams on their way out
@@ -56,7 +57,8 @@ func Start(c Config) (*Server, error) {
 		c.ReadBuffer = readBuffer
 	}
 	_ = udp.SetReadBuffer(c.ReadBuffer)
-	s := &Server{config: c, udp: udp, tcp: tcp, conns: make(map[net.Conn]bool)}
+	_ = udp.SetWriteBuffer(readBuffer)
+	s := &Server{config: c, udp: udp, packets: ipv4.NewPacketConn(udp), tcp: tcp, conns: make(map[net.Conn]bool)}
 	s.buffers.New = func() any { b := make([]byte, 0, 512); return &b }
 	s.delayer = newDelayer(s.deliver)
 	ctx, cancel := context.WithCancel(context.Background())
@@ -102,57 +104,6 @@ func (s *Server) Close() error {
 	s.mu.Unlock()
 	s.work.Wait()
 	return nil
-}
-
-func (s *Server) serveUDP() {
-	buf := make([]byte, sockMsgSize)
-	for {
-		n, from, err := s.udp.ReadFromUDPAddrPort(buf)
-		if err != nil {
-			if s.closed() {
-				return
-			}
-			continue // an ICMP error about an earlier answer
-		}
-		s.answerUDP(buf[:n], from)
-	}
-}
-
-func (s *Server) closed() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.conns == nil
-}
-
-func (s *Server) answerUDP(msg []byte, from netip.AddrPort) {
-	q, ok := readQuery(msg)
-	if !ok {
-		return
-	}
-	s.add(q.question)
-	a := s.config.Handler(q.question, false)
-	due := time.Now().Add(s.config.Delay + a.Delay)
-	for _, stray := range a.strays(q) {
-		s.post(parcel{due: due, to: from, msg: append(s.buffer(), stray...)})
-	}
-	if !a.Drop {
-		s.post(parcel{due: due, to: from, msg: a.pack(s.buffer(), q, false)})
-	}
-}
-
-func (s *Server) buffer() []byte { return (*s.buffers.Get().(*[]byte))[:0] }
-
-func (s *Server) post(p parcel) {
-	if !p.due.After(time.Now()) {
-		s.deliver(p)
-		return
-	}
-	s.delayer.add(p)
-}
-
-func (s *Server) deliver(p parcel) {
-	_, _ = s.udp.WriteToUDPAddrPort(p.msg, p.to) // lost datagrams are a part of life
-	s.buffers.Put(&p.msg)
 }
 
 func (s *Server) serveTCP() {
