@@ -6,8 +6,12 @@ import (
 	"strings"
 )
 
-// sender is the envelope's.
-const sender = "list-bounces@lists.example.org"
+// sender is the envelope's. verpSender is the template of a recipient's own (VERP, variable envelope return paths), as XVERP of Postfix
+// makes it with the delimiters "+=".
+const (
+	sender     = "list-bounces@lists.example.org"
+	verpSender = "list-bounces+{local}={domain}@lists.example.org"
+)
 
 // letter is the mail of the list: an ordinary one of about 4 kB.
 func letter() []byte {

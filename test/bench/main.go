@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -19,23 +20,27 @@ type options struct {
 }
 
 func main() {
-	if err := run(os.Args[1:]); err != nil {
+	if err := command(os.Args[1:]); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-// run is the program. An interrupt from the terminal reaches the world too, which ends: then what runs fails, and cleans up.
-func run(args []string) error {
+// command is the program.
+func command(args []string) error {
 	mode := "table"
 	if len(args) > 0 && (args[0] == "raw" || args[0] == "growth") {
 		mode, args = args[0], args[1:]
 	}
 	if mode == "raw" {
-		return rawMain(os.Stdin, os.Stdout)
+		return rawMain(strings.Join(args, ""), os.Stdin, os.Stdout)
 	}
-	signal.Notify(make(chan os.Signal, 1), syscall.SIGINT) // so that it does not end us; sent by the runtime, received by nobody
-	o := parse(args)
+	cleanUp()
+	everybody := "raw,smtpfeed,postfix,tuned"
+	if mode == "growth" {
+		everybody = "raw,smtpfeed" // on a scale that shows their growth, Postfix would not be on the picture
+	}
+	o := parse(everybody, args)
 	allowDescriptors()
 	if mode == "growth" {
 		return o.growth()
@@ -43,22 +48,51 @@ func run(args []string) error {
 	return o.table()
 }
 
-// table measures the shapes and prints the table.
+// cleanUp keeps signals from ending us before what runs has been ended. An interrupt from the terminal reaches the world too, which ends;
+// SIGTERM is passed on to all that runs below us. Then what is being done fails, and cleans up.
+func cleanUp() {
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGINT) // sent by the runtime, received by nobody
+	terminated := make(chan os.Signal, 1)                  // from the runtime; the first one counts
+	signal.Notify(terminated, syscall.SIGTERM)
+	go func() {
+		<-terminated
+		below, err := tree(os.Getpid())
+		if err != nil {
+			os.Exit(1)
+		}
+		delete(below, os.Getpid())
+		for pid := range below {
+			syscall.Kill(pid, syscall.SIGTERM)
+		}
+	}()
+}
+
+// table measures the shapes, prints the table and says what it means for the goals.
 func (o options) table() error {
 	chosen, err := choose(o.shapes, o.small)
 	if err != nil {
 		return err
 	}
 	rows, err := o.measure(chosen)
+	if len(rows) == 0 {
+		return err
+	}
 	text := table(rows)
 	fmt.Print(text)
-	if o.write && err == nil {
-		return writeReadme(o.readme, text)
+	if !o.small {
+		fmt.Print("\n", verdicts(rows))
 	}
-	return err
+	if !o.write || err != nil {
+		return err
+	}
+	if everybody, err := o.candidates(); err != nil || len(everybody) < len(strings.Split(o.by, ",")) {
+		return errors.Join(err, errors.New("somebody could not take part: the README keeps its table"))
+	}
+	return writeReadme(o.readme, text+growthPicture(growthFile))
 }
 
-func parse(args []string) (o options) {
+// parse reads the flags; everybody is who delivers by default.
+func parse(everybody string, args []string) (o options) {
 	var keys []string
 	for _, s := range shapes() {
 		keys = append(keys, s.key)
@@ -67,13 +101,13 @@ func parse(args []string) (o options) {
 	f.StringVar(&o.smtpfeed, "smtpfeed", "bin/smtpfeed", "the smtpfeed binary")
 	f.StringVar(&o.internetd, "internetd", "bin/internetd", "the simulated internet's binary")
 	f.StringVar(&o.shapes, "shapes", strings.Join(keys, ","), "what to deliver")
-	f.StringVar(&o.by, "by", "raw,smtpfeed,postfix,tuned", "who delivers")
+	f.StringVar(&o.by, "by", everybody, "who delivers: raw, smtpfeed, postfix, tuned")
 	f.IntVar(&o.rounds, "rounds", 3, "of each shape; the table has the medians")
 	f.BoolVar(&o.small, "small", false, "a tenth of everything, for a quick look")
 	f.BoolVar(&o.write, "write", false, "write the table into the README, between its marks")
 	f.StringVar(&o.readme, "readme", "README.md", "the README")
-	f.StringVar(&o.out, "out", "growth.svg", "growth: where the picture goes")
-	f.StringVar(&o.profile, "profile", "", "an existing `directory` for CPU profiles of smtpfeed; they disturb what is measured")
+	f.StringVar(&o.out, "out", growthFile, "growth: where the picture goes")
+	f.StringVar(&o.profile, "profile", "", "an existing `directory` for profiles of smtpfeed and the raw client; they disturb what is measured")
 	f.Parse(args) // ExitOnError: it returns no error
 	return o
 }

@@ -10,9 +10,11 @@ import (
 	"strings"
 )
 
-// A graph has lines over one axis; both axes are logarithmic, and the vertical one is seconds.
+// A graph has lines over one axis; the vertical one is seconds. Both are linear and begin at 0, so that growth that is worse than linear
+// bends upwards: away from the dashed line, which is straight from smtpfeed's first point to its last.
 type graph struct {
 	title string // of the horizontal axis
+	note  string // below it
 	lines []line
 }
 
@@ -25,9 +27,9 @@ type point struct{ x, y float64 }
 
 // The picture's measures, in pixels.
 const (
-	graphWidth, graphHeight = 360.0, 280.0
-	gapLeft, gapRight       = 60.0, 100.0 // for the scale, and for the names at the ends of the lines
-	gapTop, gapBottom       = 30.0, 50.0
+	graphWidth, graphHeight = 380.0, 280.0
+	gapLeft, gapRight       = 50.0, 110.0 // for the scale, and for the names at the ends of the lines
+	gapTop, gapBottom       = 30.0, 68.0
 	panelWidth              = gapLeft + graphWidth + gapRight
 	pictureHeight           = gapTop + graphHeight + gapBottom
 )
@@ -36,6 +38,7 @@ const (
 const style = `<style>
 text { font: 12px sans-serif; fill: #24292f } .grid { stroke: #8884; fill: none } .line { fill: none; stroke-width: 2 }
 .c0 { stroke: #8c959f } .c1 { stroke: #0969da } .c2 { stroke: #bc4c00 } .c3 { stroke: #8250df } .dot { stroke-width: 5; stroke-linecap: round }
+.straight { stroke: #8c959f; stroke-width: 1; stroke-dasharray: 4 4; fill: none } .note { font-size: 11px }
 @media (prefers-color-scheme: dark) { text { fill: #d1d5da } .c1 { stroke: #58a6ff } .c2 { stroke: #f0883e } .c3 { stroke: #a371f7 } }
 </style>
 `
@@ -62,13 +65,17 @@ func (g graph) draw(b *strings.Builder) {
 			x.at(v), graphHeight, x.at(v), graphHeight+18, short(v))
 	}
 	for _, v := range y.marks() {
-		fmt.Fprintf(b, "<path class=\"grid\" d=\"M0 %.1fH%g\"/><text x=\"-6\" y=\"%.1f\" text-anchor=\"end\">%s s</text>\n",
+		fmt.Fprintf(b, "<path class=\"grid\" d=\"M0 %.1fH%g\"/><text x=\"-6\" y=\"%.1f\" text-anchor=\"end\">%s</text>\n",
 			y.at(v), graphWidth, y.at(v)+4, short(v))
 	}
 	fmt.Fprintf(b, "<text x=\"%g\" y=\"%g\" text-anchor=\"middle\">%s</text>\n", graphWidth/2, graphHeight+38, html.EscapeString(g.title))
-	b.WriteString("<text x=\"-6\" y=\"-14\">to the last delivery</text>\n")
+	fmt.Fprintf(b, "<text class=\"note\" x=\"%g\" y=\"%g\" text-anchor=\"middle\">%s</text>\n", graphWidth/2, graphHeight+56, html.EscapeString(g.note+"; dashed: straight"))
+	b.WriteString("<text x=\"-6\" y=\"-14\">seconds to the last delivery</text>\n")
 	names := g.nameHeights(y)
 	for i, l := range g.lines {
+		if l.name == (feeder{}).name() {
+			l.drawStraight(b, x, y)
+		}
 		l.draw(b, x, y)
 		last := l.points[len(l.points)-1]
 		fmt.Fprintf(b, "<text x=\"%.1f\" y=\"%.1f\">%s</text>\n", x.at(last.x)+8, names[i]+4, html.EscapeString(l.name))
@@ -104,41 +111,54 @@ func (l line) draw(b *strings.Builder, x, y scale) {
 	fmt.Fprintf(b, "<path class=\"line c%d\" d=\"%s\"/><path class=\"dot c%d\" d=\"%s\"/>\n", l.colour(), &path, l.colour(), &dots)
 }
 
-// A scale puts values between low and high on length pixels, logarithmically; reversed counts from the end, as heights on a screen do.
-type scale struct {
-	low, high, length float64
-	reversed          bool
+// drawStraight is where the dots would be if every step cost the same.
+func (l line) drawStraight(b *strings.Builder, x, y scale) {
+	first, last := l.points[0], l.points[len(l.points)-1]
+	fmt.Fprintf(b, "<path class=\"straight\" d=\"M%.1f %.1fL%.1f %.1f\"/>\n", x.at(first.x), y.at(first.y), x.at(last.x), y.at(last.y))
 }
 
-// scales hold all points, the vertical one in whole powers of ten.
+// A scale puts values between 0 and high on length pixels; reversed counts from the end, as heights on a screen do.
+type scale struct {
+	high, length float64
+	reversed     bool
+}
+
+// scales hold all points; the vertical one ends at a mark.
 func (g graph) scales() (x, y scale) {
-	x = scale{low: math.Inf(1), length: graphWidth}
-	y = scale{low: math.Inf(1), length: graphHeight, reversed: true}
+	x = scale{length: graphWidth}
+	y = scale{length: graphHeight, reversed: true}
 	for _, l := range g.lines {
 		for _, p := range l.points {
-			x.low, x.high = min(x.low, p.x), max(x.high, p.x)
-			y.low, y.high = min(y.low, p.y), max(y.high, p.y)
+			x.high, y.high = max(x.high, p.x), max(y.high, p.y)
 		}
 	}
-	y.low, y.high = math.Pow(10, math.Floor(math.Log10(y.low))), math.Pow(10, math.Ceil(math.Log10(y.high)))
+	y.high = y.step() * math.Ceil(y.high/y.step()-1e-9)
 	return x, y
 }
 
 func (s scale) at(v float64) float64 {
-	if s.high <= s.low {
-		return s.length / 2
-	}
-	part := math.Log(v/s.low) / math.Log(s.high/s.low)
+	part := v / s.high
 	if s.reversed {
 		part = 1 - part
 	}
 	return part * s.length
 }
 
-// marks are the powers of ten within the scale.
+// step is the distance of two marks: 1, 2 or 5 times a power of ten, so that there are four to ten.
+func (s scale) step() float64 {
+	power := math.Pow(10, math.Floor(math.Log10(s.high)))
+	for _, part := range []float64{0.1, 0.2, 0.5} {
+		if s.high/(part*power) <= 10 {
+			return part * power
+		}
+	}
+	return power
+}
+
+// marks are the multiples of step within the scale.
 func (s scale) marks() (m []float64) {
-	for v := math.Pow(10, math.Ceil(math.Log10(s.low)-1e-9)); v <= s.high*(1+1e-9); v *= 10 {
-		m = append(m, v)
+	for i := 0.0; i*s.step() <= s.high*(1+1e-9); i++ {
+		m = append(m, i*s.step())
 	}
 	return m
 }

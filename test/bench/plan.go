@@ -2,6 +2,7 @@ package main
 
 import (
 	"net"
+	"slices"
 	"time"
 
 	"github.com/smtpfeed/smtpfeed/test/internet"
@@ -16,7 +17,6 @@ const (
 
 // A plan is what the raw client does: everything that a mailer has to find out is in it.
 type plan struct {
-	From        string
 	Body        []byte        // with the final dot
 	Personal    bool          // each transaction has its own content
 	Spread      time.Duration // over which the connections begin
@@ -26,23 +26,34 @@ type plan struct {
 // A connection is one of a plan's, with all that it carries, in order.
 type connection struct {
 	Addr         string // "IP:PORT"
-	Transactions [][]string
+	Transactions []transaction
+}
+
+type transaction struct {
+	From   string
+	To     []string
+	Params string `json:",omitempty"` // of MAIL, each with the blank before it
 }
 
 // makePlan groups recipients by host, cuts transactions, and spreads those of a host over as many connections as it takes to have
 // each its own, up to perHost.
 func makePlan(s shape, port string) plan {
-	p := plan{From: sender, Body: append(letter(), ".\r\n"...), Personal: s.personal}
+	p := plan{Body: append(letter(), ".\r\n"...), Personal: s.personal()}
 	hosts, order := byHost(s)
 	size, most := perTransaction, perHost
-	if s.personal {
-		// One message after the other for each of many callers. They begin at different moments of the time that a message takes: in step
-		// they would wait for each other's octets.
+	if s.verp {
+		size = 1
+	}
+	if s.personal() {
+		// One message after the other for each of many callers.
 		size, most = 1, 1
-		p.Spread = 2*s.world.RTT + s.world.Processing
+		p.Spread = s.spread()
 	}
 	for _, j := range order {
-		cut := chunks(hosts[j], size)
+		var cut []transaction
+		for to := range slices.Chunk(hosts[j], size) {
+			cut = append(cut, transaction{From: internet.Sender(s.world.Sender, to[0]), To: to})
+		}
 		addr := net.JoinHostPort(internet.HostAddr(j).String(), port)
 		for _, part := range deal(cut, most) {
 			p.Connections = append(p.Connections, connection{addr, part})
@@ -71,18 +82,10 @@ func byHost(s shape) (hosts map[int][]string, order []int) {
 	return hosts, order
 }
 
-// chunks cuts a list into pieces of at most n.
-func chunks(list []string, n int) (cut [][]string) {
-	for len(list) > n {
-		cut, list = append(cut, list[:n]), list[n:]
-	}
-	return append(cut, list)
-}
-
 // deal gives out transactions to at most n connections, as evenly as can be.
-func deal(transactions [][]string, n int) [][][]string {
-	hands := make([][][]string, min(n, len(transactions)))
-	for i, t := range transactions {
+func deal(all []transaction, n int) [][]transaction {
+	hands := make([][]transaction, min(n, len(all)))
+	for i, t := range all {
 		hands[i%len(hands)] = append(hands[i%len(hands)], t)
 	}
 	return hands

@@ -27,6 +27,8 @@ const (
 	tunedName   = "Postfix, tuned"
 )
 
+func (postfix) remembers() bool { return false }
+
 func (p postfix) name() string {
 	if p.tuned {
 		return tunedName
@@ -57,18 +59,22 @@ func noPostfix() error {
 	return nil
 }
 
-func (p postfix) deliver(s shape, w *world) (f figures, err error) {
-	m, err := startMaster(p, w)
+// begin starts Postfix, warms it up and puts the work into its queue, where it is held.
+func (p postfix) begin(s shape, w *world) (job, error) {
+	m, err := startMaster(p, s, w)
 	if err != nil {
-		return f, err
+		return nil, err
 	}
-	defer func() { err = errors.Join(err, m.stop()) }()
-	if err := m.warm(s, w); err != nil {
-		return f, fmt.Errorf("warming up: %w", err)
+	if err := m.warm(); err != nil {
+		return nil, errors.Join(fmt.Errorf("warming up: %w", err), m.end())
 	}
-	if err := m.inject(s); err != nil {
-		return f, fmt.Errorf("injection: %w", err)
+	if err := m.inject(); err != nil {
+		return nil, errors.Join(fmt.Errorf("injection: %w", err), m.end())
 	}
+	return m, nil
+}
+
+func (m *master) deliver() (f figures, err error) {
 	before, err := treeCPU(m.cmd.Process.Pid)
 	if err != nil {
 		return f, err
@@ -77,8 +83,8 @@ func (p postfix) deliver(s shape, w *world) (f figures, err error) {
 	if err := m.release(); err != nil {
 		return f, err
 	}
-	if err := w.waitFor(s.recipients, patience); err != nil {
-		return f, err
+	if err := m.w.waitFor(m.s.recipients, patience); err != nil {
+		return f, m.failure(err.Error())
 	}
 	if err := m.emptied(); err != nil {
 		return f, err
@@ -89,25 +95,27 @@ func (p postfix) deliver(s shape, w *world) (f figures, err error) {
 // patience is how long a run may take: by default Postfix waits 30 s for each of 1,000 silent hosts, 100 at a time.
 const patience = 15 * time.Minute
 
-// A master is one running instance, whose files are all in one directory.
+// A master is one running instance with a shape to do. Its files are all in one directory.
 type master struct {
 	postfix
+	s   shape
+	w   *world
 	dir string
 	cmd *exec.Cmd
 }
 
-func startMaster(p postfix, w *world) (*master, error) {
+func startMaster(p postfix, s shape, w *world) (*master, error) {
 	dir, err := os.MkdirTemp("", "postfix-bench-")
 	if err != nil {
 		return nil, err
 	}
-	m := &master{postfix: p, dir: dir}
-	if err := m.prepare(w); err != nil {
+	m := &master{postfix: p, s: s, w: w, dir: dir}
+	if err := m.prepare(); err != nil {
 		os.RemoveAll(dir)
 		return nil, err
 	}
 	if err := m.start(); err != nil {
-		return nil, errors.Join(err, m.stop())
+		return nil, errors.Join(err, m.end())
 	}
 	return m, nil
 }
@@ -146,35 +154,39 @@ func (m *master) failure(what string) error {
 	return fmt.Errorf("bench: Postfix: %s\n%s", what, log[max(0, len(log)-4000):])
 }
 
-// warm has as many recipients delivered as there may be processes, each in a domain of its own as far as there are, and makes the world
-// forget it. Connections stay open for 2 s at most (smtp_connection_cache_time_limit), which the injection outlasts or the world
-// counts as they are used again.
-func (m *master) warm(s shape, w *world) error {
-	n := min(s.world.Domains, m.processes())
-	if err := submit(openAddr, []submission{{internet.List(s.world, n), letter()}}); err != nil {
+// warm has as many recipients delivered as there may be processes, each in a domain of its own as far as there are. Connections stay open
+// for 2 s at most (smtp_connection_cache_time_limit), which the injection outlasts or the world counts as they are used again.
+func (m *master) warm() error {
+	n := min(m.s.world.Domains, m.processes())
+	if err := submit(openAddr, []submission{{transaction{From: sender, To: internet.List(m.s.world, n)}, letter()}}); err != nil {
 		return err
 	}
-	if err := w.waitFor(n, patience); err != nil {
+	if err := m.w.waitFor(n, patience); err != nil {
 		return m.failure(err.Error())
 	}
-	if err := m.emptied(); err != nil {
-		return err
-	}
-	return w.reset()
+	return m.emptied()
 }
 
 // injectors is how many connections bring the messages of a personal shape: enough to keep two cores busy.
 const injectors = 8
 
+// xverp asks for an envelope sender of its own for each recipient, as verpSender (Postfix's VERP_README).
+const xverp = " XVERP=+="
+
 // inject puts the work of a shape into the queue, where it is held.
-func (m *master) inject(s shape) error {
-	if !s.personal {
-		return submit(heldAddr, []submission{{internet.List(s.world, s.recipients), letter()}})
+func (m *master) inject() error {
+	s := m.s
+	if !s.personal() {
+		t := transaction{From: sender, To: internet.List(s.world, s.recipients)}
+		if s.verp {
+			t.Params = xverp
+		}
+		return submit(heldAddr, []submission{{t, letter()}})
 	}
 	shares := make([][]submission, injectors)
 	for i := range s.recipients {
 		to := internet.Recipient(i, s.world)
-		shares[i%injectors] = append(shares[i%injectors], submission{[]string{to}, letterTo(to)})
+		shares[i%injectors] = append(shares[i%injectors], submission{transaction{From: sender, To: []string{to}}, letterTo(to)})
 	}
 	var all sync.WaitGroup
 	errs := make([]error, injectors)
@@ -187,7 +199,7 @@ func (m *master) inject(s shape) error {
 
 // A submission is one message for the queue.
 type submission struct {
-	to   []string
+	transaction
 	body []byte
 }
 
@@ -198,7 +210,7 @@ func submit(addr string, messages []submission) error {
 	}
 	defer p.quit()
 	for _, s := range messages {
-		if err := p.deliver(sender, append(s.body, ".\r\n"...), [][]string{s.to}); err != nil {
+		if err := p.deliver(append(s.body, ".\r\n"...), []transaction{s.transaction}); err != nil {
 			return err
 		}
 	}
@@ -265,8 +277,8 @@ func (m *master) measure(f figures, before time.Duration) (figures, error) {
 	return f, err
 }
 
-// stop ends the master, which ends its children, and whatever is left of its process group.
-func (m *master) stop() error {
+// end ends the master, which ends its children, and whatever is left of its process group.
+func (m *master) end() error {
 	defer os.RemoveAll(m.dir)
 	hung := time.AfterFunc(10*time.Second, func() { m.cmd.Process.Kill() })
 	defer hung.Stop()

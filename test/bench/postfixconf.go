@@ -10,13 +10,13 @@ import (
 )
 
 // prepare writes an instance's files and has Postfix make its queue.
-func (m *master) prepare(w *world) error {
-	dns, _, err := net.SplitHostPort(w.dns)
+func (m *master) prepare() error {
+	dns, _, err := net.SplitHostPort(m.w.dns)
 	if err != nil {
 		return err
 	}
 	for name, text := range map[string]string{
-		"main.cf":     m.mainCF(w.port),
+		"main.cf":     m.mainCF(m.w.port),
 		"master.cf":   m.masterCF(),
 		"resolv.conf": "nameserver " + dns + "\n",
 	} {
@@ -66,7 +66,9 @@ func (m *master) mainCF(port string) string {
 		"smtpd_relay_restrictions = permit_mynetworks, reject",
 		"smtpd_peername_lookup = no",
 		"smtpd_recipient_limit = 200000",
-		"message_size_limit = 100000000", // recipients count
+		// The queue file's size counts, with some 100 octets a recipient: by default a list of 100,000 is "552 message file too big".
+		"message_size_limit = 100000000",
+		"smtpd_authorized_verp_clients = $mynetworks", // else XVERP is not offered
 		"mailbox_size_limit = 0",
 		"in_flow_delay = 0",
 	}
@@ -88,12 +90,15 @@ func tuning() []string {
 	}
 }
 
-// processes is default_process_limit.
-func (p postfix) processes() int {
-	if p.tuned {
-		return 1000
+// processes is default_process_limit: how many messages are in flight. Tuned for personal mail it is as many as smtpfeed is given.
+func (m *master) processes() int {
+	switch {
+	case !m.tuned:
+		return 100
+	case m.s.personal():
+		return m.s.callers
 	}
-	return 100
+	return 1000
 }
 
 // masterCF is Debian's for the services that mail needs, without its chroot, which would need copies of the system's files.

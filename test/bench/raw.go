@@ -8,67 +8,92 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"runtime"
+	"runtime/debug"
 	"sync"
 	"syscall"
 	"time"
 )
 
 // raw is the physical limit: a client that knows every host beforehand, asks no DNS, keeps no books and answers nobody.
-type raw struct{ program string }
+type raw struct {
+	program string
+	profile string // a directory for its CPU profiles; "" is nowhere
+}
 
 func (raw) name() string { return "raw client" }
 
-// A rawResult is what the raw process tells when it has ended.
+func (raw) remembers() bool { return false }
+
+// A rawJob is the process, which has read its plan.
+type rawJob struct {
+	cmd *exec.Cmd
+	in  io.WriteCloser
+	out *bufio.Reader
+}
+
+// A rawResult is what the raw process tells when it has done as planned.
 type rawResult struct {
 	Mean float64 // seconds of a message of a personal shape
 }
 
-// deliver runs the raw client in a process of its own. The clock starts when it has read its plan.
-func (r raw) deliver(s shape, w *world) (figures, error) {
-	cmd := exec.Command(r.program, "raw")
-	cmd.Stderr = os.Stderr
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
-	in, err := cmd.StdinPipe()
+// begin starts the raw client as a process of its own.
+func (r raw) begin(s shape, w *world) (job, error) {
+	file, err := profileFile(r.profile, s.key+"-raw-cpu")
 	if err != nil {
-		return figures{}, err
+		return nil, err
 	}
-	out, err := cmd.StdoutPipe()
+	j := &rawJob{cmd: exec.Command(r.program, "raw", file)}
+	j.cmd.Stderr = os.Stderr
+	j.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
+	if j.in, err = j.cmd.StdinPipe(); err != nil {
+		return nil, err
+	}
+	out, err := j.cmd.StdoutPipe()
 	if err != nil {
-		return figures{}, err
+		return nil, err
 	}
-	if err := cmd.Start(); err != nil {
-		return figures{}, err
+	j.out = bufio.NewReader(out)
+	if err := j.cmd.Start(); err != nil {
+		return nil, err
 	}
-	f, err := converse(makePlan(s, w.port), in, bufio.NewReader(out), cmd.Process.Pid)
-	in.Close()
-	if waited := cmd.Wait(); err == nil {
-		err = waited
+	if err := j.learn(makePlan(s, w.port)); err != nil {
+		return nil, errors.Join(err, j.end())
 	}
-	return f, err
+	return j, nil
 }
 
-// converse is the parent's side of rawMain.
-func converse(p plan, in io.Writer, out *bufio.Reader, pid int) (f figures, err error) {
-	if err := json.NewEncoder(in).Encode(p); err != nil {
-		return f, err
+// learn tells the process its plan.
+func (j *rawJob) learn(p plan) error {
+	if err := json.NewEncoder(j.in).Encode(p); err != nil {
+		return err
 	}
-	if line, err := out.ReadString('\n'); err != nil {
-		return f, fmt.Errorf("the raw client did not start: %q, %w", line, err)
+	if line, err := j.out.ReadString('\n'); err != nil {
+		return fmt.Errorf("the raw client did not start: %q, %w", line, err)
 	}
-	before, err := cpu(pid)
+	return nil
+}
+
+func (j *rawJob) deliver() (f figures, err error) {
+	before, err := cpu(j.cmd.Process.Pid)
 	if err != nil {
 		return f, err
 	}
 	f.began = time.Now()
-	if _, err := io.WriteString(in, "go\n"); err != nil {
+	if _, err := io.WriteString(j.in, "go\n"); err != nil {
 		return f, err
 	}
 	var r rawResult
-	if err := json.NewDecoder(out).Decode(&r); err != nil {
+	if err := json.NewDecoder(j.out).Decode(&r); err != nil {
 		return f, fmt.Errorf("the raw client failed: %w", err)
 	}
 	f.Mean = r.Mean
-	return f.measure(pid, before)
+	return f.measure(j.cmd.Process.Pid, before)
+}
+
+func (j *rawJob) end() error {
+	j.in.Close()
+	return j.cmd.Wait()
 }
 
 // measure adds what a process that is still there has used.
@@ -83,9 +108,9 @@ func (f figures) measure(pid int, before time.Duration) (figures, error) {
 	return f, err
 }
 
-// rawMain is `bench raw`: it reads a plan, says that it is ready, waits for a line, does as planned, tells the result and ends with
-// its input.
-func rawMain(in io.Reader, out io.Writer) error {
+// rawMain is `bench raw [PROFILE]`: it reads a plan, says that it is ready, waits for a line, does as planned, tells the result and ends
+// with its input.
+func rawMain(profile string, in io.Reader, out io.Writer) error {
 	r := bufio.NewReader(in)
 	line, err := r.ReadBytes('\n')
 	if err != nil {
@@ -95,12 +120,19 @@ func rawMain(in io.Reader, out io.Writer) error {
 	if err := json.Unmarshal(line, &p); err != nil {
 		return err
 	}
+	// The plan's text is garbage: collecting it later would be no part of the work.
+	runtime.GC()
+	debug.SetGCPercent(400)
 	fmt.Fprintln(out, "ready")
 	if _, err := r.ReadString('\n'); err != nil {
 		return err
 	}
-	result, err := p.carryOut()
+	written, err := profileSelf(profile)
 	if err != nil {
+		return err
+	}
+	result, err := p.carryOut()
+	if err := errors.Join(err, written()); err != nil {
 		return err
 	}
 	if err := json.NewEncoder(out).Encode(result); err != nil {
@@ -142,10 +174,10 @@ func (p plan) connect(c connection) (spent time.Duration, err error) {
 	defer to.quit()
 	began := time.Now()
 	if !p.Personal {
-		return 0, to.deliver(p.From, p.Body, c.Transactions)
+		return 0, to.deliver(p.Body, c.Transactions)
 	}
 	for _, t := range c.Transactions {
-		if err := to.deliver(p.From, append(letterTo(t[0]), ".\r\n"...), [][]string{t}); err != nil {
+		if err := to.deliver(append(letterTo(t.To[0]), ".\r\n"...), []transaction{t}); err != nil {
 			return 0, err
 		}
 	}

@@ -12,6 +12,17 @@ const (
 	markEnd   = "<!-- /bench -->"
 )
 
+// growthFile is where the repository keeps the picture of growth.
+const growthFile = "test/bench/growth.svg"
+
+// growthPicture shows it in the README, once it was made.
+func growthPicture(file string) string {
+	if _, err := os.Stat(file); err != nil {
+		return ""
+	}
+	return "\n![Time to the last delivery, against recipients and against hosts](" + file + ")\n"
+}
+
 // replaceMarked puts text between the marks, which stand on lines of their own.
 func replaceMarked(document, text string) (string, error) {
 	before, rest, ok := strings.Cut(document, markBegin)

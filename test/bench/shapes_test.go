@@ -17,9 +17,16 @@ func TestShapesAreWhatTheirTitlesSay(t *testing.T) {
 	for _, s := range shapes() {
 		keys[s.key] = s
 		assert.Positive(t, s.recipients, "shape %s has work", s.key)
+		assert.NotEmpty(t, s.world.Sender, "shape %s: senders are looked at", s.key)
 		assert.True(t, s.world.Additional, "shape %s: recursors that know a host's address say it", s.key)
 	}
 	assert.Len(t, keys, len(shapes()), "every key is there once")
+	for _, g := range goals() {
+		assert.Contains(t, keys, g.key, "every goal has its shape")
+	}
+	assert.Equal(t, verpSender, keys["v"].world.Sender, "v has a sender for each recipient")
+	assert.Equal(t, sender, keys["a"].world.Sender, "a has one for all")
+	assert.True(t, keys["d"].personal(), "d is personal mail")
 	assert.Zero(t, keys["b0"].world.RTT, "b0 is near")
 	assert.Equal(t, roundTrip, keys["b"].world.RTT, "b is far")
 	for _, key := range []string{"e", "f"} {
@@ -38,6 +45,9 @@ func TestShapesAreChosen(t *testing.T) {
 	assert.Equal(t, []string{"g", "b"}, []string{chosen[0].key, chosen[1].key}, "in the order asked for")
 	assert.Equal(t, []int{1000, 1000, 1000}, []int{chosen[1].recipients, chosen[1].world.Domains, chosen[1].world.Hosts}, "small is a tenth")
 	assert.Equal(t, roundTrip, chosen[1].world.RTT, "of all but distances")
+	chosen, err = choose("d", true)
+	require.NoError(t, err)
+	assert.Equal(t, chosen[0].world.Hosts, chosen[0].callers, "a tenth of the callers share a tenth of the hosts")
 	_, err = choose("g,nothing", false)
 	assert.ErrorContains(t, err, `"nothing"`, "unknown shapes are an error")
 }
@@ -52,6 +62,7 @@ func TestExactlyOnceFindsEveryFault(t *testing.T) {
 		"twice":       func(r *internet.Report) { r.Duplicates = one },
 		"misrouted":   func(r *internet.Report) { r.Misrouted = one },
 		"unknown":     func(r *internet.Report) { r.Unknown = one },
+		"missent":     func(r *internet.Report) { r.Missent = one },
 		"refused":     func(r *internet.Report) { r.Refused = 1 },
 		"a violation": func(r *internet.Report) { r.Violations = 1 },
 		"changed":     func(r *internet.Report) { r.Contents = 2 },
@@ -63,6 +74,18 @@ func TestExactlyOnceFindsEveryFault(t *testing.T) {
 		})
 	}
 	assert.Error(t, exactlyOnce(s, good, one), "nor one that missed somebody")
-	s.personal = true
+	s.callers = 2
 	assert.Error(t, exactlyOnce(s, good, internet.Addresses{}), "messages of their own must all differ")
+}
+
+func TestRunsAreEntered(t *testing.T) {
+	var rows []row
+	for _, name := range []string{"x", "y", "y" + secondList, "x", "y", "y" + secondList} {
+		rows = enter(rows, shape{key: "e"}, run{name, figures{Wall: 1}})
+	}
+	require.Len(t, rows, 3, "a row for each name")
+	for i, name := range []string{"x", "y", "y" + secondList} {
+		assert.Equal(t, name, rows[i].candidate, "in their first order")
+		assert.Len(t, rows[i].runs, 2, "with all rounds")
+	}
 }

@@ -33,22 +33,35 @@ func (o options) sitting(s shape, all []candidate) ([]row, error) {
 		return nil, fmt.Errorf("%w (its DNS server is at %s; where that cannot be: -by raw,smtpfeed)", err, dns)
 	}
 	defer w.stop()
-	rows := make([]row, len(all))
+	var rows []row
 	for round := range o.rounds {
-		if s.rounds > 0 && round >= s.rounds {
-			break
-		}
-		for i, c := range all {
-			f, err := once(c, s, w)
+		for _, c := range all {
+			if round > 0 && s.slow && c == (postfix{}) {
+				continue
+			}
+			runs, err := once(c, s, w)
 			if err != nil {
 				return nil, err
 			}
-			rows[i].shape, rows[i].candidate, rows[i].runs = s, c.name(), append(rows[i].runs, f)
-			fmt.Fprintf(os.Stderr, "  %-16s last %6.2f s, median %6.2f s, hand-over %5.2f s, CPU %5.2f s, the world's %5.2f s\n",
-				c.name(), f.Wall, f.Median, f.Dot, f.CPU, f.World)
+			for _, r := range runs {
+				rows = enter(rows, s, r)
+				fmt.Fprintf(os.Stderr, "  %-21s last %6.2f s, median %6.2f s, hand-over %5.2f s, CPU %5.2f s, the world's %5.2f s\n",
+					r.name, r.Wall, r.Median, r.Dot, r.CPU, r.World)
+			}
 		}
 	}
 	return rows, nil
+}
+
+// enter adds a run to the row of its name, or a row.
+func enter(rows []row, s shape, r run) []row {
+	for i := range rows {
+		if rows[i].candidate == r.name {
+			rows[i].runs = append(rows[i].runs, r.figures)
+			return rows
+		}
+	}
+	return append(rows, row{s, r.name, []figures{r.figures}})
 }
 
 // dnsFor is where the candidates can use a DNS server.
@@ -70,7 +83,7 @@ func (o options) candidates() (all []candidate, err error) {
 	for key := range strings.SplitSeq(o.by, ",") {
 		switch key {
 		case "raw":
-			all = append(all, raw{self})
+			all = append(all, raw{self, o.profile})
 		case "postfix", "tuned":
 			if err := noPostfix(); err != nil {
 				fmt.Fprintf(os.Stderr, "bench: without %s: %v\n", key, err)

@@ -2,9 +2,10 @@ package main
 
 import (
 	"bufio"
-	"bytes"
+	"context"
 	"fmt"
 	"net"
+	"net/netip"
 	"slices"
 	"time"
 )
@@ -20,12 +21,17 @@ const peerTimeout = 5 * time.Minute
 
 // dial connects and says EHLO.
 func dial(addr string) (*peer, error) {
-	conn, err := net.DialTimeout("tcp4", addr, peerTimeout)
+	to, err := netip.ParseAddrPort(addr)
+	if err != nil {
+		return nil, err
+	}
+	// Without keep-alive probes: each would cost four system calls, and smtpfeed has none either.
+	conn, err := (&net.Dialer{KeepAlive: -1}).DialTCP(context.Background(), "tcp4", netip.AddrPort{}, to)
 	if err != nil {
 		return nil, err
 	}
 	conn.SetDeadline(time.Now().Add(peerTimeout))
-	p := &peer{conn: conn, in: bufio.NewReaderSize(conn, 4<<10)}
+	p := &peer{conn: conn, in: bufio.NewReaderSize(conn, 2<<10)}
 	if err := p.expect("220"); err != nil {
 		conn.Close()
 		return nil, err
@@ -68,10 +74,10 @@ func (p *peer) expect(code string) error {
 }
 
 // deliver does transactions one after the other. The next one's commands ride behind a body (RFC 2920 section 3.1).
-func (p *peer) deliver(from string, body []byte, transactions [][]string) error {
-	out := envelope(from, transactions[0])
-	for i, to := range transactions {
-		owed := append(slices.Repeat([]string{"250"}, 1+len(to)), "354")
+func (p *peer) deliver(body []byte, transactions []transaction) error {
+	out := transactions[0].commands(nil)
+	for i, t := range transactions {
+		owed := append(slices.Repeat([]string{"250"}, 1+len(t.To)), "354")
 		if i > 0 {
 			owed = append([]string{"250"}, owed...) // to the body before
 		}
@@ -80,32 +86,51 @@ func (p *peer) deliver(from string, body []byte, transactions [][]string) error 
 		}
 		out = body
 		if i+1 < len(transactions) {
-			out = append(bytes.Clone(body), envelope(from, transactions[i+1])...)
+			out = transactions[i+1].commands(body)
 		}
 	}
 	return p.group(out, []string{"250"})
 }
 
-// group writes and reads at once: a group larger than the peer's window would otherwise wait for ever.
+// small is a group that certainly fits into the buffers between two machines.
+const small = 16 << 10
+
+// group writes commands and reads their replies, at once when they are many: a group larger than the peer's window would otherwise wait for
+// ever.
 func (p *peer) group(out []byte, owed []string) error {
+	if len(out) <= small {
+		if _, err := p.conn.Write(out); err != nil {
+			return err
+		}
+		return p.expectAll(owed)
+	}
 	wrote := make(chan error, 1) // from the writing goroutine, once
 	go func() {
 		_, err := p.conn.Write(out)
 		wrote <- err
 	}()
+	if err := p.expectAll(owed); err != nil {
+		return err
+	}
+	return <-wrote
+}
+
+func (p *peer) expectAll(owed []string) error {
 	for _, code := range owed {
 		if err := p.expect(code); err != nil {
 			return err
 		}
 	}
-	return <-wrote
+	return nil
 }
 
-// envelope is a transaction's commands.
-func envelope(from string, to []string) []byte {
-	b := make([]byte, 0, 48*(len(to)+2))
-	b = fmt.Appendf(b, "MAIL FROM:<%s>\r\n", from)
-	for _, a := range to {
+// commands are a transaction's up to DATA, behind what comes before them.
+func (t transaction) commands(before []byte) []byte {
+	b := make([]byte, 0, len(before)+64*(len(t.To)+2))
+	b = append(b, before...)
+	b = append(append(append(b, "MAIL FROM:<"...), t.From...), ">"...)
+	b = append(append(b, t.Params...), "\r\n"...)
+	for _, a := range t.To {
 		b = append(append(append(b, "RCPT TO:<"...), a...), ">\r\n"...)
 	}
 	return append(b, "DATA\r\n"...)

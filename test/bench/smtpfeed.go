@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -15,7 +14,7 @@ import (
 	"github.com/smtpfeed/smtpfeed/test/internet"
 )
 
-// feeder is smtpfeed with its defaults, delivery records included, handed its mail by LMTP. Each run has a process of its own: it
+// feeder is smtpfeed with its defaults, delivery records included, handed its mail by LMTP. Each round has a process of its own: it
 // knows no host and no domain.
 type feeder struct {
 	program string
@@ -24,41 +23,48 @@ type feeder struct {
 
 func (feeder) name() string { return "smtpfeed" }
 
-func (f feeder) deliver(s shape, w *world) (figures, error) {
-	d, err := startDaemon(f.program, w)
-	if err != nil {
-		return figures{}, err
-	}
-	defer d.stop()
-	if s.personal {
-		if err := warm(s, w, d); err != nil {
-			return figures{}, err
-		}
-	}
-	profiled := d.profile(f.profile, s.key)
-	g, err := d.handOver(s)
-	<-profiled
-	if err != nil {
-		return g, fmt.Errorf("%w\n%s", err, d.log.String())
-	}
-	return g, nil
+func (feeder) remembers() bool { return true }
+
+// A feederJob is the process. For a personal shape it has its sessions.
+type feederJob struct {
+	*daemon
+	feeder
+	s shape
 }
 
-// handOver gives the work to smtpfeed and measures it.
-func (d *daemon) handOver(s shape) (f figures, err error) {
-	before, err := cpu(d.cmd.Process.Pid)
+func (f feeder) begin(s shape, w *world) (job, error) {
+	d, err := startDaemon(f, s, w)
+	if err != nil {
+		return nil, err
+	}
+	if s.personal() {
+		if err := d.warm(s); err != nil {
+			return nil, errors.Join(fmt.Errorf("warming up: %w\n%s", err, d.said()), d.stop())
+		}
+	}
+	return feederJob{d, f, s}, nil
+}
+
+// deliver gives the work to smtpfeed and measures it.
+func (j feederJob) deliver() (f figures, err error) {
+	before, err := cpu(j.cmd.Process.Pid)
 	if err != nil {
 		return f, err
 	}
-	do := d.list
-	if s.personal {
-		do = d.letters
+	do := j.list
+	if j.s.personal() {
+		do = j.letters
 	}
-	if f, err = do(s); err != nil {
-		return f, err
+	end := j.daemon.profile(j.feeder.profile, j.s.key)
+	f, err = do(j.s)
+	end()
+	if err != nil {
+		return f, fmt.Errorf("%w\n%s", err, j.said())
 	}
-	return f.measure(d.cmd.Process.Pid, before)
+	return f.measure(j.cmd.Process.Pid, before)
 }
+
+func (j feederJob) end() error { return j.stop() }
 
 // list hands one message over in one LMTP transaction.
 func (d *daemon) list(s shape) (f figures, err error) {
@@ -87,18 +93,18 @@ func delivered(r hostsim.Result) error {
 	return nil
 }
 
-// callers is how many LMTP connections a personal shape uses: as many as Postfix is told to in our documentation.
-const callers = 200
-
 // letters hands over one message for each recipient, and says how long a message was with smtpfeed in the mean: from its dot to its
 // final reply.
 func (d *daemon) letters(s shape) (f figures, err error) {
 	var all sync.WaitGroup
-	errs := make([]error, callers)
-	spent := make([]time.Duration, callers)
+	errs := make([]error, s.callers)
+	spent := make([]time.Duration, s.callers)
 	f.began = time.Now()
-	for k := range callers {
-		all.Go(func() { spent[k], errs[k] = d.caller(s, k) })
+	for k := range s.callers {
+		all.Go(func() {
+			time.Sleep(s.spread() * time.Duration(k) / time.Duration(s.callers))
+			spent[k], errs[k] = d.caller(s, k)
+		})
 	}
 	all.Wait()
 	var sum time.Duration
@@ -109,14 +115,14 @@ func (d *daemon) letters(s shape) (f figures, err error) {
 	return f, errors.Join(errs...)
 }
 
-// caller is LMTP connection k, with every message whose number is k modulo callers.
+// caller is LMTP connection k, with every message whose number is k modulo s.callers.
 func (d *daemon) caller(s shape, k int) (spent time.Duration, err error) {
 	c, err := hostsim.Dial("unix", d.socket)
 	if err != nil {
 		return 0, err
 	}
 	defer c.Close()
-	for i := k; i < s.recipients; i += callers {
+	for i := k; i < s.recipients; i += s.callers {
 		to := internet.Recipient(i, s.world)
 		r, err := c.Deliver(hostsim.Message{From: sender, To: []string{to}, Body: letterTo(to)}, nil)
 		if err != nil {
@@ -130,51 +136,82 @@ func (d *daemon) caller(s shape, k int) (spent time.Duration, err error) {
 	return spent, nil
 }
 
-// warm does the work of a personal shape's first seconds, so that every host has its sessions, and makes the world forget it.
-func warm(s shape, w *world, d *daemon) error {
-	s.recipients = min(s.recipients, 5*callers)
-	if _, err := d.letters(s); err != nil {
-		return err
-	}
-	return w.reset()
+// warm does the work of a personal shape's first second, so that every host has its sessions.
+func (d *daemon) warm(s shape) error {
+	s.recipients = min(s.recipients, 5*s.callers)
+	_, err := d.letters(s)
+	return err
 }
 
 // A daemon is the process.
 type daemon struct {
 	cmd         *exec.Cmd
 	dir, socket string
-	log         bytes.Buffer
+	ended       chan error // from the process's waiter, once
 }
 
-func startDaemon(program string, w *world) (*daemon, error) {
+func startDaemon(f feeder, s shape, w *world) (*daemon, error) {
 	dir, err := os.MkdirTemp("", "smtpfeed-bench-")
 	if err != nil {
 		return nil, err
 	}
-	d := &daemon{dir: dir, socket: filepath.Join(dir, "lmtp.sock")}
-	file := filepath.Join(dir, "smtpfeed.toml")
-	if err := os.WriteFile(file, []byte(d.config(w)), 0o600); err != nil {
+	d := &daemon{dir: dir, socket: filepath.Join(dir, "lmtp.sock"), ended: make(chan error, 1)}
+	if err := d.start(f, d.config(s, w)); err != nil {
+		os.RemoveAll(dir)
 		return nil, err
 	}
-	d.cmd = exec.Command(program, "serve", "-c", file)
-	d.cmd.Stderr, d.cmd.Stdout = &d.log, &d.log
+	if err := d.ready(); err != nil {
+		err = fmt.Errorf("smtpfeed did not start: %w\n%s", err, d.said())
+		d.stop()
+		return nil, err
+	}
+	return d, nil
+}
+
+// start runs the process and waits for it in the background.
+func (d *daemon) start(f feeder, config string) error {
+	file := filepath.Join(d.dir, "smtpfeed.toml")
+	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
+		return err
+	}
+	log, err := os.Create(filepath.Join(d.dir, "log"))
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	d.cmd = exec.Command(f.program, "serve", "-c", file)
+	d.cmd.Stderr, d.cmd.Stdout = log, log
+	if f.profile != "" {
+		d.cmd.Env = append(os.Environ(), contention)
+	}
 	d.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := d.cmd.Start(); err != nil {
-		return nil, fmt.Errorf("%w (make bench builds it)", err)
+		return fmt.Errorf("%w (make bench builds it)", err)
 	}
+	go func() { d.ended <- d.cmd.Wait() }()
+	return nil
+}
+
+// ready waits until smtpfeed takes connections, or has ended: it says what it does not understand in its configuration.
+func (d *daemon) ready() error {
 	for range 500 {
+		select {
+		case err := <-d.ended:
+			d.ended <- err
+			return fmt.Errorf("it ended: %w", err)
+		default:
+		}
 		if c, err := hostsim.Dial("unix", d.socket); err == nil {
-			return d, c.Close()
+			return c.Close()
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
-	d.stop()
-	return nil, errors.New("smtpfeed did not start:\n" + d.log.String())
+	return errors.New("it takes no connections")
 }
 
-// config is the defaults but for where things are.
-func (d *daemon) config(w *world) string {
-	return fmt.Sprintf(`hostname = "lists.example.org"
+// config is the defaults but for where things are, and what the shape is about.
+func (d *daemon) config(s shape, w *world) string {
+	text := fmt.Sprintf(`hostname = "lists.example.org"
 [lmtp]
 listen = ["unix:%s"]
 [dns]
@@ -187,10 +224,21 @@ deliveries = %q
 [admin]
 listen = "unix:%s"
 `, d.socket, w.dns, w.port, filepath.Join(d.dir, "deliveries.jsonl"), filepath.Join(d.dir, "admin.sock"))
+	if s.verp {
+		text += fmt.Sprintf("[[verp]]\nsender = %q\ntemplate = %q\n", sender, verpSender)
+	}
+	return text
 }
 
-func (d *daemon) stop() {
+// said is the end of what smtpfeed wrote to its log.
+func (d *daemon) said() []byte {
+	log, _ := os.ReadFile(filepath.Join(d.dir, "log")) // none is as good as an empty one
+	return log[max(0, len(log)-4000):]
+}
+
+// stop ends smtpfeed in its own time: sessions at rest say QUIT.
+func (d *daemon) stop() error {
+	defer os.RemoveAll(d.dir)
 	d.cmd.Process.Signal(syscall.SIGTERM)
-	d.cmd.Wait()
-	os.RemoveAll(d.dir)
+	return <-d.ended
 }

@@ -31,6 +31,12 @@ func (r row) median(of func(figures) float64) float64 {
 
 func (r row) wall() float64 { return r.median(func(f figures) float64 { return f.Wall }) }
 
+func (r row) cpu() float64 { return r.median(func(f figures) float64 { return f.CPU }) }
+
+func (r row) memory() float64 { return r.median(func(f figures) float64 { return f.Memory }) }
+
+func (r row) mean() float64 { return r.median(func(f figures) float64 { return f.Mean }) }
+
 // A column is one of the table's.
 type column struct {
 	title string
@@ -38,9 +44,6 @@ type column struct {
 }
 
 func columns() []column {
-	of := func(format func(float64) string, get func(figures) float64) func(row, []row) string {
-		return func(r row, _ []row) string { return format(r.median(get)) }
-	}
 	return []column{
 		{"shape", func(r row, _ []row) string { return r.shape.key }},
 		{"by", func(r row, _ []row) string { return r.candidate }},
@@ -53,21 +56,33 @@ func columns() []column {
 		{"MB sent", of(megabytes, func(f figures) float64 { return f.Octets })},
 		{"CPU", of(seconds, func(f figures) float64 { return f.CPU })},
 		{"memory MB", of(megabytes, func(f figures) float64 { return f.Memory })},
-		{"time of the raw client's", ratio(raw{}.name())},
-		{"of Postfix's", ratio(postfixName)},
+		{"time / raw client's", func(r row, all []row) string { return fraction(r, find(all, r.shape.key, raw{}.name())) }},
+		{"Postfix's / time", func(r row, all []row) string { return fraction(find(all, r.shape.key, postfixName), r) }},
+		{"tuned Postfix's / time", func(r row, all []row) string { return fraction(find(all, r.shape.key, tunedName), r) }},
 	}
 }
 
-// ratio compares a row's time with another candidate's at the same shape.
-func ratio(with string) func(row, []row) string {
-	return func(r row, all []row) string {
-		for _, o := range all {
-			if o.shape.key == r.shape.key && o.candidate == with && o.wall() > 0 {
-				return strconv.FormatFloat(r.wall()/o.wall(), 'f', 2, 64)
-			}
+// of is a cell with a figure of its own row.
+func of(format func(float64) string, get func(figures) float64) func(row, []row) string {
+	return func(r row, _ []row) string { return format(r.median(get)) }
+}
+
+// find is a candidate's row at a shape; one without runs when there is none.
+func find(all []row, key, candidate string) row {
+	for _, r := range all {
+		if r.shape.key == key && r.candidate == candidate {
+			return r
 		}
+	}
+	return row{}
+}
+
+// fraction compares two times; "" when one is missing.
+func fraction(above, below row) string {
+	if above.wall() <= 0 || below.wall() <= 0 {
 		return ""
 	}
+	return strconv.FormatFloat(above.wall()/below.wall(), 'f', 2, 64)
 }
 
 // table is the whole of it as Markdown, with what the letters of the shapes mean below.
@@ -95,16 +110,26 @@ func table(rows []row) string {
 func legend(rows []row) string {
 	var b strings.Builder
 	for i, r := range rows {
-		if i > 0 && rows[i-1].shape.key == r.shape.key {
-			continue
+		if i == 0 || rows[i-1].shape.key != r.shape.key {
+			fmt.Fprintf(&b, "- %s: %s.%s\n", r.shape.key, r.shape.title, remarks(rows, r.shape))
 		}
-		fmt.Fprintf(&b, "- %s: %s.", r.shape.key, r.shape.title)
-		for _, o := range rows {
-			if mean := o.median(func(f figures) float64 { return f.Mean }); o.shape.key == r.shape.key && mean > 0 {
-				fmt.Fprintf(&b, " A message takes %s %.1f ms.", o.candidate, 1000*mean)
-			}
+	}
+	return b.String()
+}
+
+// remarks are what the columns cannot say.
+func remarks(rows []row, s shape) string {
+	var b strings.Builder
+	for _, r := range rows {
+		if mean := r.mean(); r.shape.key == s.key && mean > 0 {
+			fmt.Fprintf(&b, " A message takes %s %.1f ms.", r.candidate, 1000*mean)
 		}
-		b.WriteString("\n")
+	}
+	if s.personal() && find(rows, s.key, tunedName).wall() > 0 {
+		fmt.Fprintf(&b, " The tuned Postfix has %d delivery processes, one for each message in flight.", s.callers)
+	}
+	if n := len(find(rows, s.key, postfixName).runs); n > 0 && n < len(find(rows, s.key, tunedName).runs) {
+		b.WriteString(" Postfix as shipped did it in one round only.")
 	}
 	return b.String()
 }

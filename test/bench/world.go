@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -26,7 +27,8 @@ func startWorld(program, dns string, c internet.Config) (*world, error) {
 	w := &world{cmd: exec.Command(program, "-dns", dns, "-control", "127.0.0.1:0", "-port", "0",
 		"-domains", strconv.Itoa(c.Domains), "-hosts", strconv.Itoa(c.Hosts), "-dead", strconv.Itoa(c.DeadHosts), "-silent="+strconv.FormatBool(c.Silent),
 		"-big", strconv.Itoa(c.Big), "-big-hosts", strconv.Itoa(c.BigHosts), "-additional="+strconv.FormatBool(c.Additional),
-		"-rtt", c.RTT.String(), "-processing", c.Processing.String(), "-dns-delay", c.DNSDelay.String())}
+		"-rtt", c.RTT.String(), "-processing", c.Processing.String(), "-dns-delay", c.DNSDelay.String(),
+		"-sender", c.Sender)}
 	w.cmd.Stderr = os.Stderr
 	w.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
 	out, err := w.cmd.StdoutPipe()
@@ -79,24 +81,28 @@ func (w *world) waitFor(n int, patience time.Duration) error {
 	return fmt.Errorf("not all of %d recipients arrived within %v", n, patience)
 }
 
-// An account is a report and who is missing.
-type account struct {
-	internet.Report
-	missing internet.Addresses
-}
-
-// settled is the report once no session is open, when all octets are counted.
-func (w *world) settled() (a account, err error) {
+// closed waits until no session is open.
+func (w *world) closed() error {
 	for range 500 {
-		if err = w.get("/report", &a.Report); err != nil || a.Open == 0 {
-			break
+		var r internet.Report
+		if err := w.get("/report", &r); err != nil || r.Open == 0 {
+			return err
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
-	if err == nil {
-		err = w.get("/missing?n="+strconv.Itoa(a.Recipients), &a.missing)
+	return errors.New("sessions stay open when their client has gone")
+}
+
+// account is the report of a run without fault, and an error otherwise.
+func (w *world) account(s shape) (r internet.Report, err error) {
+	if err := w.get("/report", &r); err != nil {
+		return r, err
 	}
-	return a, err
+	var missing internet.Addresses
+	if err := w.get("/missing?n="+strconv.Itoa(s.recipients), &missing); err != nil {
+		return r, err
+	}
+	return r, exactlyOnce(s, r, missing)
 }
 
 func (w *world) get(path string, into any) error {
@@ -111,13 +117,14 @@ func (w *world) get(path string, into any) error {
 // exactlyOnce finds what a candidate did wrong.
 func exactlyOnce(s shape, r internet.Report, missing internet.Addresses) error {
 	contents := 1
-	if s.personal {
+	if s.personal() {
 		contents = s.recipients
 	}
-	if r.Recipients == s.recipients && r.Contents == contents &&
-		missing.Count+r.Duplicates.Count+r.Misrouted.Count+r.Unknown.Count+r.Violations+r.Refused == 0 {
+	wrong := missing.Count + r.Duplicates.Count + r.Misrouted.Count + r.Unknown.Count + r.Missent.Count + r.Violations + r.Refused
+	if r.Recipients == s.recipients && r.Contents == contents && wrong == 0 {
 		return nil
 	}
-	return fmt.Errorf("%d of %d recipients arrived; %d missing, %d twice, %d at a wrong host, %d unknown, %d refused; %d of %d contents; %d violations: %q",
-		r.Recipients, s.recipients, missing.Count, r.Duplicates.Count, r.Misrouted.Count, r.Unknown.Count, r.Refused, r.Contents, contents, r.Violations, r.Broken)
+	return fmt.Errorf("%d of %d recipients arrived; %d missing, %d twice, %d at a wrong host, %d unknown, %d refused; %d of %d contents; "+
+		"%d wrong senders: %q; %d violations: %q", r.Recipients, s.recipients, missing.Count, r.Duplicates.Count, r.Misrouted.Count, r.Unknown.Count,
+		r.Refused, r.Contents, contents, r.Missent.Count, r.Missent.First[:min(3, len(r.Missent.First))], r.Violations, r.Broken)
 }

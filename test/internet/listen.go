@@ -32,7 +32,7 @@ func allowDescriptors(n int) bool {
 
 // listen opens a listener for each living host, or one for all.
 func (w *World) listen(allow func(int) bool) error {
-	need := w.c.hosts() + w.c.DeadHosts + roomForSessions
+	need := w.c.hosts() + (backlog+1)*w.c.DeadHosts + roomForSessions
 	switch {
 	case allow(need):
 		return w.listenEach()
@@ -50,7 +50,7 @@ func (w *World) listenEach() error {
 			return err
 		}
 		w.port = l.Addr().(*net.TCPAddr).Port
-		w.server(j).Start(l)
+		w.server(j).Start(counting{l, &w.read})
 	}
 	return w.silence()
 }
@@ -71,7 +71,7 @@ func (w *World) listenAll() error {
 			return err
 		}
 		w.all, w.port = append(w.all, l), l.Addr().(*net.TCPAddr).Port
-		w.running.Go(func() { w.accept(l) })
+		w.running.Go(func() { w.accept(counting{l, &w.read}) })
 	}
 	return nil
 }

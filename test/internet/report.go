@@ -12,6 +12,7 @@ type Report struct {
 	Duplicates Addresses `json:"duplicates"` // the same recipient and content again
 	Misrouted  Addresses `json:"misrouted"`  // arrived at a host that is no exchanger of the domain
 	Unknown    Addresses `json:"unknown"`    // at domains that do not exist
+	Missent    Addresses `json:"missent"`    // envelope senders that are not Config.Sender's
 	Refused    int       `json:"refused"`    // RCPT without 2xx
 	Violations int       `json:"violations"` // of the protocol, see Broken
 
@@ -19,7 +20,7 @@ type Report struct {
 	Sessions     int   `json:"sessions"`     // connections accepted
 	Open         int   `json:"open"`         // of those, still open
 	Octets       int64 `json:"octets"`       // of message content, once for each transaction
-	Read         int64 `json:"read"`         // octets on sessions that have ended, commands too
+	Read         int64 `json:"read"`         // octets on sessions, commands too
 
 	HostsUsed          int      `json:"hosts_used"`
 	MaxSessionsPerHost int      `json:"max_sessions_per_host"` // open at once
@@ -51,6 +52,7 @@ func (w *World) Report() Report {
 	w.reportHosts(&r)
 	w.mu.Unlock()
 	w.tally.report(&r, start)
+	r.Read = w.read.Load()
 	r.MX, r.A, r.AAAA = w.zone.mx.Load(), w.zone.a.Load(), w.zone.aaaa.Load()
 	r.Other, r.TCP = w.zone.other.Load(), w.zone.tcp.Load()
 	return r
@@ -86,7 +88,6 @@ func (w *World) reportHosts(r *Report) {
 		r.Sessions += st.Sessions
 		r.Open += st.Open
 		r.Refused += st.Refused
-		r.Read += st.Octets
 		r.Violations += st.Violations
 		r.MaxSessionsPerHost = max(r.MaxSessionsPerHost, st.MaxOpen)
 		if st.Violations == 0 {
@@ -103,6 +104,7 @@ func (t *tally) report(r *Report, start time.Time) {
 	defer t.mu.Unlock()
 	r.Recipients, r.Transactions, r.Contents, r.Octets = t.recipients, len(t.arrivals), len(t.contents), t.octets
 	r.Duplicates, r.Misrouted, r.Unknown = t.duplicates.copy(), t.misrouted.copy(), t.unknown.copy()
+	r.Missent = t.missent.copy()
 	sorted := slices.SortedFunc(slices.Values(t.arrivals), func(a, b arrival) int { return a.at.Compare(b.at) })
 	at := func(share float64) float64 {
 		return quantile(sorted, int(share*float64(t.recipients-1))).Sub(start).Seconds()

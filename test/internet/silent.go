@@ -5,18 +5,27 @@ import (
 	"net/netip"
 	"sync"
 	"syscall"
+	"time"
 )
 
 // A hole is a host that nothing comes back from. It needs no network namespace and no packet filter: a listener that nobody
-// accepts from and whose queue is full drops every further SYN (tcp_conn_request in Linux), on loopback as elsewhere, and a
-// client sees what it sees of a host behind a silent firewall.
+// accepts from and whose queue is full drops every further SYN (tcp_conn_request in Linux), on loopback as elsewhere. A client
+// sees what it sees of a host behind a silent firewall: its socket stays in SYN-SENT, sends its SYN again and again, and nothing
+// comes back, neither RST nor ICMP. The kernel counts what it drops (TcpExtListenOverflows of nstat).
 type hole struct {
-	fd    int
-	inner net.Conn // fills the queue
-	once  sync.Once
+	fd     int
+	inside []net.Conn // fill the queue
+	once   sync.Once
 }
 
-// dig makes a hole. A queue of length 0 holds one connection: Linux compares with "greater than".
+// backlog is the length of a hole's queue, which holds one connection more: Linux compares with "greater than". With 0 the kernel would
+// think of a flood already at the first SYN, answer it with a cookie and say so in its log.
+const backlog = 1
+
+// fillTimeout is for connections to a queue with room, on the same machine.
+const fillTimeout = 5 * time.Second
+
+// dig makes a hole.
 func dig(addr netip.Addr, port int) (*hole, error) {
 	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -28,10 +37,10 @@ func dig(addr netip.Addr, port int) (*hole, error) {
 		err = syscall.Bind(fd, &syscall.SockaddrInet4{Port: port, Addr: addr.As4()})
 	}
 	if err == nil {
-		err = syscall.Listen(fd, 0)
+		err = syscall.Listen(fd, backlog)
 	}
 	if err == nil {
-		h.inner, err = net.Dial("tcp4", hostPort(addr, port))
+		err = h.fill(hostPort(addr, port))
 	}
 	if err != nil {
 		h.close()
@@ -40,10 +49,21 @@ func dig(addr netip.Addr, port int) (*hole, error) {
 	return h, nil
 }
 
+func (h *hole) fill(to string) error {
+	for range backlog + 1 {
+		c, err := net.DialTimeout("tcp4", to, fillTimeout)
+		if err != nil {
+			return err
+		}
+		h.inside = append(h.inside, c)
+	}
+	return nil
+}
+
 func (h *hole) close() {
 	h.once.Do(func() {
-		if h.inner != nil {
-			h.inner.Close()
+		for _, c := range h.inside {
+			c.Close()
 		}
 		syscall.Close(h.fd)
 	})

@@ -29,6 +29,7 @@ type tally struct {
 	duplicates Addresses
 	misrouted  Addresses
 	unknown    Addresses
+	missent    Addresses
 }
 
 // An arrival is one transaction.
@@ -64,7 +65,7 @@ func (t *tally) reset() {
 	t.seen, t.contents = make(map[uint64]struct{}), make(map[[32]byte]struct{})
 	t.numbers, t.arrivals = nil, nil
 	t.recipients, t.octets = 0, 0
-	t.duplicates, t.misrouted, t.unknown = Addresses{}, Addresses{}, Addresses{}
+	t.duplicates, t.misrouted, t.unknown, t.missent = Addresses{}, Addresses{}, Addresses{}, Addresses{}
 }
 
 // take counts one message that host j accepted or refused.
@@ -81,6 +82,9 @@ func (t *tally) take(j int, m *mxsim.Message) {
 	t.octets += m.Size
 	for _, to := range m.To {
 		t.recipient(j, to, content)
+	}
+	if !t.c.sentRight(m) {
+		t.missent.add(m.From)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/smtpfeed/smtpfeed/test/dnssim"
@@ -33,6 +34,7 @@ type Config struct {
 
 	Refused, Grey, Full, TempFail int    // of every 1000 recipients of Recipient
 	Seed                          uint64 // rotates the recipients' domains
+	Sender                        string // every transaction's, as a template of Sender; "": anybody
 
 	MX mxsim.Config // what else every host does; Name, RTT, Processing, Rcpt and Sink are the world's
 }
@@ -45,6 +47,7 @@ type World struct {
 	grey    mxsim.Greylist
 	dns     *dnssim.Server
 	port    int
+	read    atomic.Int64   // octets, on all sessions
 	running sync.WaitGroup // accepting goroutines and the sessions of the one listener
 
 	mu      sync.Mutex // never held while waiting
@@ -110,7 +113,7 @@ func (w *World) Reset() {
 	w.mu.Unlock()
 	w.tally.reset()
 	w.grey.Forget()
-	for _, n := range []interface{ Store(int64) }{&w.zone.mx, &w.zone.a, &w.zone.aaaa, &w.zone.other, &w.zone.tcp} {
+	for _, n := range []interface{ Store(int64) }{&w.read, &w.zone.mx, &w.zone.a, &w.zone.aaaa, &w.zone.other, &w.zone.tcp} {
 		n.Store(0)
 	}
 }

@@ -45,6 +45,7 @@ func parse(f *flag.FlagSet, args []string) (c internet.Config, control string) {
 	f.IntVar(&c.Grey, "grey", 0, "recipients refused once, of 1000")
 	f.IntVar(&c.Full, "full", 0, "recipients over quota, of 1000")
 	f.IntVar(&c.TempFail, "tempfail", 0, "recipients refused with 451, of 1000")
+	f.StringVar(&c.Sender, "sender", "", "every transaction's envelope sender; {local} and {domain} stand for its recipient's; \"\" is anybody")
 	f.Uint64Var(&c.Seed, "seed", 0, "of the recipients' domains")
 	f.StringVar(&control, "control", "127.0.0.1:8025", "where GET /report, /progress, /missing?n= and POST /reset are served")
 	f.Parse(args) // ExitOnError: it returns no error
