@@ -42,6 +42,7 @@
 //	addresses.go  which address of a host is dialled; families that do not work
 //	share.go      what an exchanger takes over from an equal one
 //	sessions.go   connections: the host's and the process's budget, rest and idle timeout
+//	gather.go     when a transaction waits for more to ride along
 //	hedge.go      what is tried beside a dial that does not answer
 //	flights.go    transactions in the hands of sessions: orders out, reports in
 //	outcome.go    the table: what a report means for each recipient, and only here

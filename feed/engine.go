@@ -180,6 +180,9 @@ func (e *engine) drain(now time.Time) {
 	for _, rt := range sorted(e.routes) {
 		if rt.state == routeResolving { // nobody waits for it any more
 			e.resolving--
+			for r := rt.waiting.head; r != nil; r = r.next {
+				r.envelope.message.asking--
+			}
 			delete(e.routes, rt.domain)
 		}
 	}

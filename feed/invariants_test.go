@@ -11,8 +11,10 @@ import (
 func checkInvariants(t testing.TB, e *engine) {
 	t.Helper()
 	census := map[*recipient]int{}
+	asking := map[*message]int{}
 	for _, rt := range e.routes {
 		for r := rt.waiting.head; r != nil; r = r.next {
+			asking[r.envelope.message]++
 			census[r]++
 			require.Equal(t, placeRoute, r.place, "a recipient in a route knows that it is there")
 		}
@@ -48,6 +50,9 @@ func checkInvariants(t testing.TB, e *engine) {
 		require.Equal(t, unsettled, env.unsettled, "unsettled recipients are counted")
 		require.True(t, unsettled == 0 || env.budget.slot > 0, "an unsettled envelope has its budget's timer")
 	}
+	for _, m := range e.messages {
+		require.Equal(t, asking[m], m.asking, "a message counts its recipients that wait for a lookup")
+	}
 	for r, n := range census {
 		require.Equal(t, 1, n, "no recipient is in two places: %s", r.address())
 	}
@@ -59,7 +64,7 @@ func checkRelief(t testing.TB, e *engine) {
 	t.Helper()
 	resting, leaving := 0, 0
 	for _, s := range e.sessions {
-		if s.state == sessionReady {
+		if s.state == sessionReady && s.host.waiting == 0 {
 			resting++
 		}
 		if s.hungUp {

@@ -16,7 +16,9 @@ type message struct {
 	body    *wire.Body // the first envelope's; those of later ones are let go
 	verp    *VERP      // the rule that makes each recipient's copy personal; nil is none
 	carrier map[wire.Address]*recipient
-	refs    int // unsettled envelopes plus transactions in flight
+	since   time.Time // the first envelope's hand-over
+	asking  int       // carriers that wait for a lookup
+	refs    int       // unsettled envelopes plus transactions in flight
 }
 
 type messageKey struct {
@@ -167,7 +169,7 @@ func (e *engine) join(env *envelope) {
 	key := messageKey{from: env.From, params: env.Params, digest: env.Body.Digest()}
 	m := e.messages[key]
 	if m == nil {
-		m = &message{key: key, from: env.From, params: env.Params, body: env.Body, verp: e.verpFor(env.From), carrier: make(map[wire.Address]*recipient, len(env.Recipients))}
+		m = &message{key: key, from: env.From, params: env.Params, body: env.Body, verp: e.verpFor(env.From), since: env.since, carrier: make(map[wire.Address]*recipient, len(env.Recipients))}
 		e.messages[key] = m
 		e.counts.MessagesTotal++
 	}

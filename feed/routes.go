@@ -156,6 +156,7 @@ func (e *engine) settleRoute(now time.Time, ev resolved) {
 	list := rt.waiting
 	rt.waiting = recipientList{}
 	for r := list.head; r != nil; r = r.next {
+		r.envelope.message.asking--
 		for t := r; t != nil; t = t.twin {
 			t.known = now.Sub(t.envelope.since)
 		}
@@ -257,6 +258,7 @@ func (e *engine) spread(now time.Time, rt *route, list *recipientList) {
 		for !list.empty() {
 			r := list.pop()
 			r.place = placeRoute
+			r.envelope.message.asking++
 			rt.waiting.push(r)
 		}
 		return
@@ -299,6 +301,7 @@ func (e *engine) reroute(now time.Time, r *recipient) bool {
 		return false
 	}
 	r.place = placeRoute
+	r.envelope.message.asking++
 	r.route.waiting.push(r)
 	return true
 }

@@ -42,9 +42,6 @@ type session struct {
 	since   time.Time // ready since
 }
 
-// gatherTime is how long the rest of a message waits for a session at work before it gets one of its own.
-const gatherTime = time.Second
-
 // pump gives a host's sessions what they can take, and opens more when that is not enough.
 func (e *engine) pump(now time.Time, h *host) {
 	h.limit.expire(now, e.config.RecipientsPerTransaction)
@@ -52,6 +49,10 @@ func (e *engine) pump(now time.Time, h *host) {
 		s := h.writable()
 		if s == nil {
 			break
+		}
+		if e.holds(now, s) {
+			h.ready = append(h.ready, s)
+			return
 		}
 		if !e.transmit(now, s) {
 			e.retire(s)
@@ -95,52 +96,6 @@ func (h *host) writable() *session {
 	return nil
 }
 
-// wantsSession says that what waits is more than the sessions on their way will take, and that the host has earned one more.
-func (e *engine) wantsSession(now time.Time, h *host) bool {
-	if h.waiting == 0 || h.hungry || len(h.sessions) >= h.limit.sessions() {
-		return false
-	}
-	return h.dialing < e.transactionsWaiting(now, h)
-}
-
-// transactionsWaiting is how many transactions are worth a session of their own. The rest of a message that flies to this host
-// already is not, until it fills a transaction: a session that is at work is free sooner than a new one is open, and until then
-// more of the message gathers. But it waits so for gatherTime at most, lest a host that answers slowly holds it up.
-func (e *engine) transactionsWaiting(now time.Time, h *host) int {
-	n, patient := 0, false
-	for _, l := range h.lanes {
-		size := h.sizeOf(l.message)
-		full, rest := l.waiting/size, l.waiting%size > 0
-		n += full
-		switch {
-		case !rest:
-		case h.flies(l.message) && now.Before(h.cutAt.Add(gatherTime)):
-			patient = true
-		default:
-			n++
-		}
-		if n >= h.limit.cap {
-			return n
-		}
-	}
-	if patient {
-		e.timers.set(&h.patience, h.cutAt.Add(gatherTime))
-	}
-	return n
-}
-
-// flies says that a transaction of the message is in the hands of one of the host's sessions.
-func (h *host) flies(m *message) bool {
-	for _, s := range h.sessions {
-		for _, f := range s.flights {
-			if f.message == m {
-				return true
-			}
-		}
-	}
-	return false
-}
-
 // open orders a new session, if the process's budget has room or an idle session elsewhere can make some.
 func (e *engine) open(now time.Time, h *host) bool {
 	addr, ok := e.nextAddr(now, h)
@@ -179,14 +134,22 @@ func (e *engine) dial(now time.Time, h *host, addr int) {
 // The room is there when they have ended. It is called when every host that changed was pumped, so a session that rests then
 // has nothing to do, and rests until its idle timeout: without relieve whoever is hungry would wait as long.
 func (e *engine) relieve() {
+	var held []resting // they have work after all, see holds
 	for e.leaving < len(e.hungry) && len(e.rest) > 0 {
 		r := e.rest[0]
 		e.rest = e.rest[1:]
 		s := e.sessions[r.session]
-		if s != nil && s.state == sessionReady && s.since.Equal(r.since) {
+		switch {
+		case s == nil || s.state != sessionReady || !s.since.Equal(r.since):
+		case s.host.waiting > 0:
+			held = append(held, r)
+		default:
 			e.counts.SessionsEvicted++
 			e.close(s)
 		}
+	}
+	if len(held) > 0 {
+		e.rest = append(held, e.rest...)
 	}
 }
 

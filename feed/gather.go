@@ -1,0 +1,95 @@
+package feed
+
+import "time"
+
+// Two rules let a transaction gather more before it is cut. Both wait for something that is on its way already, and not for long.
+
+const (
+	// gatherTime is how long the rest of a message waits for a session at work before it gets one of its own.
+	gatherTime = time.Second
+	// holdTime is how long a session's first transaction waits for answers that are coming in.
+	holdTime = 200 * time.Millisecond
+	// holdStep is how often it is looked at meanwhile.
+	holdStep = 10 * time.Millisecond
+)
+
+// holds says that the first transaction of a session is worth waiting for. Behind it nothing may ride, so what is resolved a moment
+// later has to wait for two round trips and the host's processing. While the answers of a message's lookups come in, and the host
+// has got recipients of the message from several domains already, it will get more.
+func (e *engine) holds(now time.Time, s *session) bool {
+	h := s.host
+	if s.begun > 0 || h.limit.rides || len(h.laneOf) != 1 || len(e.hungry) > 0 || e.draining {
+		return false
+	}
+	l := h.firstLane()
+	m := l.message
+	until := later(s.since, m.since).Add(holdTime)
+	known := len(m.carrier) - m.asking
+	if l.waiting < 2 || l.waiting >= h.sizeOf(m) || l.waiting*m.asking < known || !now.Before(until) {
+		return false
+	}
+	e.timers.set(&h.patience, earlier(until, now.Add(holdStep)))
+	return true
+}
+
+// firstLane is the lane that is cut next. There is one.
+func (h *host) firstLane() *lane {
+	for h.lanes[0].waiting == 0 {
+		h.lanes[0] = nil
+		h.lanes = h.lanes[1:]
+	}
+	return h.lanes[0]
+}
+
+func later(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return b
+	}
+	return a
+}
+
+// wantsSession says that what waits is more than the sessions on their way will take, and that the host has earned one more.
+func (e *engine) wantsSession(now time.Time, h *host) bool {
+	if h.waiting == 0 || h.hungry || len(h.sessions) >= h.limit.sessions() {
+		return false
+	}
+	return h.dialing < e.transactionsWaiting(now, h)
+}
+
+// transactionsWaiting is how many transactions are worth a session of their own. The rest of a message that flies to this host
+// already is not, until it fills a transaction: a session that is at work is free sooner than a new one is open, and until then
+// more of the message gathers. But it waits so for gatherTime at most, lest a host that answers slowly holds it up.
+func (e *engine) transactionsWaiting(now time.Time, h *host) int {
+	n, patient := 0, false
+	for _, l := range h.lanes {
+		size := h.sizeOf(l.message)
+		full, rest := l.waiting/size, l.waiting%size > 0
+		n += full
+		switch {
+		case !rest:
+		case h.flies(l.message) && now.Before(h.cutAt.Add(gatherTime)):
+			patient = true
+		default:
+			n++
+		}
+		if n >= h.limit.cap {
+			return n
+		}
+	}
+	if patient {
+		e.timers.set(&h.patience, h.cutAt.Add(gatherTime))
+	}
+	return n
+}
+
+// flies says that a transaction of the message is in the hands of one of the host's sessions.
+func (h *host) flies(m *message) bool {
+	for _, s := range h.sessions {
+		for _, f := range s.flights {
+			if f.message == m {
+				return true
+			}
+		}
+	}
+	return false
+}
