@@ -9,6 +9,9 @@ const (
 	gatherTime = time.Second
 	// holdTime is how long a session's first transaction waits for answers that are coming in.
 	holdTime = 200 * time.Millisecond
+	// holdPause is how long no answer may have come for it to wait on: longer than a lost datagram takes to be sent again, shorter
+	// than the wait for a domain whose servers are dead.
+	holdPause = 50 * time.Millisecond
 	// holdStep is how often it is looked at meanwhile.
 	holdStep = 10 * time.Millisecond
 )
@@ -24,8 +27,10 @@ func (e *engine) holds(now time.Time, s *session) bool {
 	l := h.firstLane()
 	m := l.message
 	until := later(s.since, m.since).Add(holdTime)
-	known := len(m.carrier) - m.asking
-	if l.waiting < 2 || l.waiting >= h.sizeOf(m) || l.waiting*m.asking < known || !now.Before(until) {
+	if pause := m.heard.Add(holdPause); pause.Before(until) {
+		until = pause
+	}
+	if l.waiting < 2 || l.waiting >= h.sizeOf(m) || m.asking == 0 || !now.Before(until) {
 		return false
 	}
 	e.timers.set(&h.patience, earlier(until, now.Add(holdStep)))

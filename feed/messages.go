@@ -18,6 +18,7 @@ type message struct {
 	carrier map[wire.Address]*recipient
 	since   time.Time // the first envelope's hand-over
 	asking  int       // carriers that wait for a lookup
+	heard   time.Time // when such a lookup was answered last
 	refs    int       // unsettled envelopes plus transactions in flight
 }
 

@@ -156,7 +156,9 @@ func (e *engine) settleRoute(now time.Time, ev resolved) {
 	list := rt.waiting
 	rt.waiting = recipientList{}
 	for r := list.head; r != nil; r = r.next {
-		r.envelope.message.asking--
+		m := r.envelope.message
+		m.asking--
+		m.heard = now
 		for t := r; t != nil; t = t.twin {
 			t.known = now.Sub(t.envelope.since)
 		}
