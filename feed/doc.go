@@ -131,6 +131,9 @@
 //
 // # Bugs
 //
+// BDAT has no synchronisation point where DATA has its 354: a server or proxy that says one reply too many, and says it only when the
+// body is on its way, can have that taken for the final one. Config.ChunkingFrom switches BDAT off.
+//
 // STARTTLS is not spoken yet: every session is plaintext. That a server knows only HELO is not remembered.
 //
 // A message for which a VERP rule makes too long a sender keeps its own, and nothing but the delivery record shows it.

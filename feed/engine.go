@@ -33,6 +33,8 @@ type engine struct {
 	rest           []resting // sessions at rest, the oldest first
 	silent         []*host   // that do not answer dials, see hedge
 	rejudge        bool      // one of them did answer, see rejudgeSilent
+	rejudged       time.Time // the last time
+	rejudgeTimer   timer     // only so that take is called
 	hungry         []*host   // wait for the process's session budget, the first come first
 	families       [2]family // IPv4 and IPv6
 	leaving        int       // sessions that were hung up and have not ended
@@ -72,6 +74,7 @@ func newEngine(c Config) *engine {
 		routes: map[string]*route{}, hosts: map[string]*host{}, sessions: map[sessionID]*session{}}
 	e.shelfTimer.due = e.sweepShelf
 	e.exhaustedTimer.due = e.feedHungry
+	e.rejudgeTimer.due = func(time.Time) {}
 	return e
 }
 

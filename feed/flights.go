@@ -24,6 +24,7 @@ type flight struct {
 	rode       bool // behind the body of the one before it
 	chunked    bool // its body goes by BDAT
 	proven     bool // the host was seen to answer a group as it should
+	served     bool // its session had a recipient accepted before
 }
 
 // transmit cuts a transaction from the queue and gives it to the session. It is false when nothing that waits may go by it.
@@ -38,6 +39,7 @@ func (e *engine) transmit(now time.Time, s *session) bool {
 	e.lastTransaction++
 	s.begun++
 	f := &flight{id: e.lastTransaction, message: rs[0].envelope.message, recipients: rs, rode: len(s.flights) > 0}
+	f.served = s.served
 	f.grouped, f.proven = s.caps.Pipelining && !h.limit.noPipelining, h.limit.pipelines
 	f.chunked = s.caps.Chunking && !h.limit.noChunking && e.config.ChunkingFrom > 0 && f.message.body.Size() >= e.config.ChunkingFrom
 	f.via = Via{MX: h.name, Addr: h.addrs[s.addr], Source: s.source, Session: uint64(s.id), Transaction: uint64(f.id),
@@ -168,8 +170,10 @@ func (e *engine) obey(now time.Time, r *recipient, v verdict, again *recipientLi
 			e.conclude(now, r, v.outcome)
 			return
 		}
-		e.counts.Regrouped++
 		e.place(now, r, v.outcome)
+		if r.place == placeHost {
+			e.counts.Regrouped++
+		}
 	}
 }
 
@@ -200,7 +204,6 @@ func (e *engine) learn(now time.Time, s *session, t *trial) {
 	}
 	if t.noBDAT {
 		h.limit.dataOnly(now)
-		e.counts.Fallbacks++
 	}
 	if t.stale {
 		e.counts.Stale++
@@ -208,11 +211,12 @@ func (e *engine) learn(now time.Time, s *session, t *trial) {
 	if t.confused || t.desynced() && !t.noBDAT && !t.refusedEarly() {
 		h.limit.careful(now, t.flight.rode || !t.confused)
 	}
-	if t.confused {
+	if t.confused || t.noBDAT {
 		e.counts.Fallbacks++
 	}
-	if t.usedUp {
-		s.retired = true
+	s.served = s.served || t.accepted > 0
+	if t.usedUp || t.spent {
+		e.mark(s)
 	}
 	if t.flight.grouped && t.good() {
 		h.limit.pipelines = true

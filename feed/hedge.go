@@ -10,6 +10,9 @@ import (
 // is dialled beside the first, and when none is left the recipients go to the next exchanger of their route, if they have one. The
 // dials go on: who answers first is used, who does not is remembered.
 
+// rejudgeStep is how often what waits for silent hosts is judged again: thousands of them may answer one after the other.
+const rejudgeStep = 50 * time.Millisecond
+
 // hedge is called when a dial was not answered for the hedge delay, and again while nothing can be done about it.
 func (e *engine) hedge(now time.Time, s *session) {
 	h := s.host
@@ -48,8 +51,8 @@ func (e *engine) sessionConnected(ev connected) {
 }
 
 // won ends the dials that were slower than the session that opened, and remembers their addresses. If the host itself was
-// silent, what waits for others because all were is judged again.
-func (e *engine) won(now time.Time, winner *session, wasSilent bool) {
+// doubtful, what waits for others because all were is judged again.
+func (e *engine) won(now time.Time, winner *session, wasDoubtful bool) {
 	h := winner.host
 	for _, s := range slices.Clone(h.sessions) {
 		if s.state == sessionDialing && s.mute && s.addr != winner.addr {
@@ -59,7 +62,7 @@ func (e *engine) won(now time.Time, winner *session, wasSilent bool) {
 			e.close(s)
 		}
 	}
-	e.rejudge = e.rejudge || wasSilent
+	e.rejudge = e.rejudge || wasDoubtful
 }
 
 // rejudgeSilent sends what waits for silent hosts, and has another choice, to one that has answered meanwhile. It is done once for
@@ -68,7 +71,11 @@ func (e *engine) rejudgeSilent(now time.Time) {
 	if !e.rejudge {
 		return
 	}
-	e.rejudge = false
+	if next := e.rejudged.Add(rejudgeStep); now.Before(next) {
+		e.timers.set(&e.rejudgeTimer, next)
+		return
+	}
+	e.rejudge, e.rejudged = false, now
 	for _, h := range slices.Clone(e.silent) {
 		if h.torn {
 			e.regroup(now, h)

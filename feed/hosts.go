@@ -60,13 +60,13 @@ type lane struct {
 
 // hostOf finds or makes the host with these addresses. An exchanger whose IPv6 addresses become known later is the same host: what is
 // known of it first is often only what came in the additional section.
-func (e *engine) hostOf(name string, addrs []netip.AddrPort) *host {
-	key, key4 := keysOf(addrs)
+func (e *engine) hostOf(now time.Time, name string, addrs []netip.AddrPort) *host {
+	key, key4 := keysOf(name, addrs)
 	if h := e.hosts[key]; h != nil {
 		return h
 	}
 	if h := e.hosts[key4]; h != nil && len(h.addrs)+len(addrs) <= maxAddrs { // where it has too many, it is another host
-		h.extend(addrs)
+		e.extend(now, h, addrs)
 		e.name(h, key)
 		return h
 	}
@@ -77,8 +77,9 @@ func (e *engine) hostOf(name string, addrs []netip.AddrPort) *host {
 	return h
 }
 
-// keysOf names a set of addresses, and those of them that are IPv4.
-func keysOf(addrs []netip.AddrPort) (all, v4 string) {
+// keysOf names a set of addresses; and, with the exchanger's name, those of them that are IPv4. The name must be there: anybody can
+// publish somebody else's IPv4 address beside an IPv6 address of his own, and must not get the other's mail for it.
+func keysOf(name string, addrs []netip.AddrPort) (all, v4 string) {
 	b, end := make([]byte, 0, 64), 0
 	for _, a := range addrs { // IPv4 stands first
 		b = append(a.AppendTo(b), ' ')
@@ -87,7 +88,10 @@ func keysOf(addrs []netip.AddrPort) (all, v4 string) {
 		}
 	}
 	all = string(b)
-	return all, all[:end]
+	if end > 0 {
+		v4 = name + " " + all[:end]
+	}
+	return all, v4
 }
 
 func (e *engine) newHost(name, key string, addrs []netip.AddrPort) *host {
@@ -106,8 +110,10 @@ func (e *engine) name(h *host, key string) {
 	e.hosts[key] = h
 }
 
-// extend adds the addresses that the host does not have yet. Those it has keep their places: sessions know them by these.
-func (h *host) extend(addrs []netip.AddrPort) {
+// extend adds the addresses that the host does not have yet. Those it has keep their places: sessions know them by these. A host that
+// was down or does not answer may do so there.
+func (e *engine) extend(now time.Time, h *host, addrs []netip.AddrPort) {
+	had := len(h.addrs)
 	h.addrs = slices.Clip(h.addrs) // it may be a route's
 	for _, a := range addrs {
 		if !slices.Contains(h.addrs, a) {
@@ -115,6 +121,19 @@ func (h *host) extend(addrs []netip.AddrPort) {
 			h.bad = append(h.bad, time.Time{})
 		}
 	}
+	if len(h.addrs) == had {
+		return
+	}
+	for i := range had {
+		h.bad[i] = h.downUntil // while the host was down, or the moment is past
+	}
+	h.downUntil = time.Time{}
+	for _, s := range h.sessions {
+		if s.state == sessionDialing && s.mute {
+			e.timers.set(&s.hedge, now)
+		}
+	}
+	e.wake(h)
 }
 
 // doubtful says that the host had better not be given more than it has: it does not answer the dials under way, or it was down

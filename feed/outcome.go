@@ -125,12 +125,13 @@ func newTrial(rep *report, f *flight) *trial {
 // judgeMail is the table for a transaction whose MAIL was not accepted.
 func (t *trial) judgeMail() verdict {
 	r := t.rep.mail
+	tooMany := t.flight.served && isTooManyMessages(r) // on one that took nobody they mean the sender
 	switch {
 	case t.rep.local && r.Code == 0:
 		return t.cut()
-	case t.via.Reused && (r.Code == 0 || r.Code == 421 || r.Code == 503 || isTooManyMessages(r)):
+	case t.via.Reused && (r.Code == 0 || r.Code == 421 || r.Code == 503 || tooMany):
 		// The session had died, had carried all it might, or still held on to the transaction before.
-		t.spent = r.Code == 421 || isTooManyMessages(r)
+		t.spent = r.Code == 421 || tooMany
 		return t.worn()
 	case r.Code == 0:
 		return t.stopped()
@@ -241,7 +242,7 @@ func (t *trial) verdict(i int) verdict {
 			t.tooMany = t.acceptedBefore(i)
 		}
 		return verdict{step: stepAgain, outcome: t.replied(Deferred, r).outcome, free: true}
-	case t.via.Reused && t.acceptedBefore(i) == 0 && r.Code/100 == 4 && r.Enhanced == tooMany:
+	case t.flight.served && t.acceptedBefore(i) == 0 && r.Code/100 == 4 && r.Enhanced == tooMany:
 		// Too many already, and this transaction has none: the session has had them (RCPTDOMAINMAX without an announcement).
 		t.usedUp = true
 		return verdict{step: stepAgain, outcome: t.replied(Deferred, r).outcome, free: true}
@@ -269,8 +270,10 @@ func (t *trial) refusedEarly() bool {
 }
 
 // shifted says that the replies to RCPT may stand in the wrong places: the dialogue ended over a reply out of turn before
-// DATA's was read. A refusal among them is not believed, for it may be another recipient's.
-func (t *trial) shifted() bool { return t.desynced() && t.rep.data.Code/100 != 3 }
+// DATA's was read, or with BDAT before the body began. A refusal among them is not believed, for it may be another recipient's.
+func (t *trial) shifted() bool {
+	return t.desynced() && t.rep.data.Code/100 != 3 && t.rep.stage < stageBody
+}
 
 // isTooMany tells "too many recipients" from other trouble. RFC 5321 section 4.5.3.1.10: "the code 452 SHOULD be used",
 // and "a 552 ... SHOULD be treated as a 452"; the first recipient of a transaction is never too many.

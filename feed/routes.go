@@ -143,7 +143,7 @@ func (e *engine) removeRoute(now time.Time, rt *route) {
 func (e *engine) settleRoute(now time.Time, ev resolved) {
 	rt := e.routes[ev.domain]
 	if ev.grown {
-		e.growHosts(ev)
+		e.growHosts(now, ev)
 		return
 	}
 	if rt == nil && e.draining {
@@ -163,7 +163,7 @@ func (e *engine) settleRoute(now time.Time, ev resolved) {
 			t.known = now.Sub(t.envelope.since)
 		}
 	}
-	failure := e.candidatesOf(rt, ev)
+	failure := e.candidatesOf(now, rt, ev)
 	if failure != nil {
 		rt.state = routeGone
 		delete(e.routes, rt.domain)
@@ -185,17 +185,17 @@ func (e *engine) settleRoute(now time.Time, ev resolved) {
 }
 
 // growHosts gives the hosts of a route the addresses that became known after it was.
-func (e *engine) growHosts(ev resolved) {
+func (e *engine) growHosts(now time.Time, ev resolved) {
 	for _, mx := range ev.route.MX {
 		addrs, _ := e.dialable(mx)
-		if key, key4 := keysOf(addrs); e.hosts[key] == nil && e.hosts[key4] != nil {
-			e.hostOf(mx.Name, addrs)
+		if key, key4 := keysOf(mx.Name, addrs); e.hosts[key] == nil && e.hosts[key4] != nil {
+			e.hostOf(now, mx.Name, addrs)
 		}
 	}
 }
 
 // candidatesOf fills in the hosts of a resolved route, or says why there is none.
-func (e *engine) candidatesOf(rt *route, ev resolved) *Outcome {
+func (e *engine) candidatesOf(now time.Time, rt *route, ev resolved) *Outcome {
 	if ev.err != nil {
 		return routeOutcome(ev.err)
 	}
@@ -207,7 +207,7 @@ func (e *engine) candidatesOf(rt *route, ev resolved) *Outcome {
 		if len(addrs) == 0 || len(rt.candidates) == maxCandidates {
 			continue
 		}
-		h := e.hostOf(mx.Name, addrs)
+		h := e.hostOf(now, mx.Name, addrs)
 		if !slices.ContainsFunc(rt.candidates, func(c candidate) bool { return c.host == h }) {
 			h.named++
 			rt.candidates = append(rt.candidates, candidate{host: h, preference: mx.Preference})

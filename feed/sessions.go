@@ -39,6 +39,7 @@ type session struct {
 	hungUp  bool      // counted in engine.leaving
 	mute    bool      // the dial was not answered for the hedge delay
 	retired bool      // closed when its transaction ends
+	served  bool      // a recipient was accepted on it
 	since   time.Time // ready since
 }
 
@@ -64,13 +65,18 @@ func (e *engine) pump(now time.Time, h *host) {
 
 // retire lets a session go that can carry nothing of what waits: its host takes only so many messages or domains a session.
 func (e *engine) retire(s *session) {
-	if !s.retired {
-		s.retired = true
-		e.counts.SessionsRetired++
-	}
+	e.mark(s)
 	if len(s.flights) == 0 {
 		e.close(s)
 		e.wake(s.host)
+	}
+}
+
+// mark notes that a session is to be closed when its transaction ends.
+func (e *engine) mark(s *session) {
+	if !s.retired {
+		s.retired = true
+		e.counts.SessionsRetired++
 	}
 }
 
@@ -247,7 +253,7 @@ func (e *engine) sessionOpened(now time.Time, ev opened) {
 	h.dialing--
 	s.caps, s.fixup, s.source, s.connect = ev.caps, ev.fixup, ev.source, ev.connect
 	e.counts.SessionsTotal++
-	wasSilent := h.silent
+	wasDoubtful := h.doubtful()
 	e.answered(h)
 	e.timers.stop(&s.hedge)
 	h.rise()
@@ -256,7 +262,7 @@ func (e *engine) sessionOpened(now time.Time, ev opened) {
 	h.limit.opened(len(h.sessions) - h.dialing)
 	h.limit.offered(now, ev.caps)
 	e.restSession(now, s)
-	e.won(now, s, wasSilent)
+	e.won(now, s, wasDoubtful)
 }
 
 // sessionCleared takes the news that a body is on its way: RFC 2920 section 3.1 lets the next transaction's commands follow

@@ -12,6 +12,9 @@ import (
 // maxEquals bounds the hosts that one host remembers as its equals.
 const maxEquals = maxCandidates
 
+// lanesLooked is how many lanes of an equal are looked at for something that may move: it is done for every transaction.
+const lanesLooked = 16
+
 // introduce makes the equally preferred hosts of a route known to each other.
 func (rt *route) introduce() {
 	for i, a := range rt.candidates {
@@ -48,7 +51,7 @@ func (e *engine) borrow(now time.Time, h *host) bool {
 
 // takeOver moves recipients from the queue of one host to that of another that is equally preferred in their route.
 func (e *engine) takeOver(to, from *host) bool {
-	for range len(from.lanes) {
+	for range min(len(from.lanes), lanesLooked) {
 		l := from.lanes[0]
 		from.lanes[0] = nil
 		from.lanes = from.lanes[1:]

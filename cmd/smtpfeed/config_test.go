@@ -63,6 +63,7 @@ func TestParseProblems(t *testing.T) {
 		{"a rule that changes nothing", "[[verp]]\nsender = \"a@b.c\"\n", `f:1:3: verp.1: neither template nor header: .*`},
 		{"a size below none", "[smtp]\nchunking_from = -1\n", `f:2:1: smtp.chunking_from: must not be negative; .*`},
 		{"a host that is never down", "[smtp]\ndown_time = \"0s\"\n", `f:2:1: smtp.down_time: must be longer than 0s`},
+		{"limits that are forgotten at once", "[smtp]\nlimits_ttl = \"1s\"\n", `f:2:1: smtp.limits_ttl: must be at least 1m: .*`},
 		{"limits that are never believed", "[smtp]\nlimits_ttl = \"0s\"\n", `f:2:1: smtp.limits_ttl: must be longer than 0s`},
 		{"TLS is not there yet", "[tls]\nmode = \"required\"\ndane = true\nmta_sts = true\n", "f:2:1: tls.mode: is not available in this version; set mode = \"off\"\nf:3:1: tls.dane: .*\nf:4:1: tls.mta_sts: .*"},
 		{"a TLS mode that is none", "[tls]\nmode = \"on\"\n", `f:2:1: tls.mode: "on" is not one of off, opportunistic, required`},

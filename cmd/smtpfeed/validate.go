@@ -73,6 +73,9 @@ func validateSMTP(s SMTPSection, bad reporter) {
 	inRange(bad, "smtp.sessions", s.Sessions, 1, 1_000_000)
 	inRange(bad, "smtp.sessions_per_host", s.SessionsPerHost, 1, 10_000)
 	inRange(bad, "smtp.recipients_per_transaction", s.RecipientsPerTransaction, 1, 100_000)
+	if d := s.LimitsTTL.Duration; d > 0 && d < time.Minute {
+		bad("smtp.limits_ttl", "must be at least 1m: a limit has to outlive the attempt in which it was learned")
+	}
 	if s.ChunkingFrom < 0 {
 		bad("smtp.chunking_from", `must not be negative; write "0" to send every body by DATA`)
 	}
