@@ -19,6 +19,7 @@ const (
 const (
 	patience         = 2
 	patienceServfail = 3
+	patienceStrained = 2 // askings more, as far as the timeout lets them, when the server has shown to be overloaded just now
 )
 
 // An answer ends a question: what the servers said, or that they said nothing of use.
@@ -165,6 +166,9 @@ func (u *upstream) againAtMost(now time.Time, q *question, s *server, reason str
 		due = now.Add(againAfter)
 	case q.bad%n == 0:
 		due = now.Add(longAfter)
+	}
+	if u.window.strained(now) {
+		askings += patienceStrained // it may be our own flood that the server cannot bear
 	}
 	if int(q.bad) >= max(askings, len(u.servers)) {
 		return failure(now, q.reason, q.last.addr)

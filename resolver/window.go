@@ -7,6 +7,7 @@ const (
 	leastWindow = 64
 	leastLosses = 4 // fewer are chance
 	leastRound  = 25 * time.Millisecond
+	strain      = 5 * time.Second
 
 	// opening is the eighths of a question that each answer opens the window by in slow start: it doubles each round trip. Three or four
 	// times were no faster with 10,000 questions (two cores are busy from 1,500 in flight on) and made unbound and BIND drop twice as many.
@@ -108,6 +109,9 @@ func (w *window) round(now time.Time, rtt time.Duration) {
 	w.suspects /= 2
 	w.roundEnd = now.Add(max(rtt, leastRound))
 }
+
+// strained says that the servers were overloaded a moment ago.
+func (w *window) strained(now time.Time) bool { return w.halved && now.Sub(w.cut) < strain }
 
 func (w *window) shrink(now time.Time, size int) {
 	w.size = max(size, min(w.size, leastWindow))
