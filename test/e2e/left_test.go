@@ -17,7 +17,7 @@ func TestAddressProbeLeavesNoTraceAtTheHosts(t *testing.T) {
 	for range 3 {
 		l := d.lhlo(t)
 		l.say("MAIL FROM:<>", "250")
-		for i := range 20 {
+		for i := range 19 { // a probe has one; from 20 on it is a list, whose content is sure to follow
 			l.say("RCPT TO:<"+internet.Recipient(i, c)+">", "250")
 		}
 		l.say("RSET", "250")
