@@ -6,7 +6,8 @@
 //  1. [Fold] brings the recipient's domain to the one form that is looked up and compared.
 //  2. [Resolver.Start] makes a lookup of each domain, and gives what is known (cache) to the plan, a pure function. The plan returns a
 //     [Route], an [*Error], or the questions that it lacks: first MX, then, together, all addresses that the additional section
-//     left out. [Resolver.Resolve] is Start for one domain.
+//     left out. [Resolver.Resolve] is Start for one domain. Where the additional section brought IPv4 addresses, the question for
+//     IPv6 ones holds nobody up: it is asked last, and the result comes a second time, grown, if it finds any.
 //  3. A question that is in flight already is joined. So 3,000 domains on 200 hosts ask about each host once.
 //  4. The upstream sends questions as far as its window allows, repeats lost ones, and hands answers to scan or parse, which are
 //     pure: scan reads the plain ones without building records, parse everything else with the codec.
@@ -17,6 +18,8 @@
 //
 // What costs is not the question but waking: a system call, a goroutine, a lock for each. So bursts go through one socket with one
 // system call, a reader gathers answers for half a millisecond while many are under way, and what it read is worked on as one.
+//
+// What ends a lookup is asked before what begins one, and that before what nobody waits for.
 //
 // The window opens like TCP's in slow start, holds when questions come back late, and gives way when they are lost. A question
 // whose wait is over does not count as in flight: it is sent again first thing when the window allows. So a recursor that
