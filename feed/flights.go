@@ -202,11 +202,26 @@ func (e *engine) learn(now time.Time, s *session, t *trial) {
 	if t.spent && h.limit.turnedAway(now, s.done) {
 		e.counts.Splits++
 	}
-	if t.noBDAT {
-		h.limit.dataOnly(now)
+	e.learnManners(now, s, t)
+	switch {
+	case t.stale, t.confused, t.noBDAT:
+		// nobody's fault
+	case t.rep.local:
+	case t.ends() && !t.good():
+		h.limit.shrink()
+	case t.good():
+		h.limit.succeeded()
 	}
+}
+
+// learnManners keeps how the host wants to be spoken to, and what became of the session.
+func (e *engine) learnManners(now time.Time, s *session, t *trial) {
+	h := s.host
 	if t.stale {
 		e.counts.Stale++
+	}
+	if t.noBDAT {
+		h.limit.dataOnly(now)
 	}
 	if t.confused || t.desynced() && !t.noBDAT && !t.refusedEarly() {
 		h.limit.careful(now, t.flight.rode || !t.confused)
@@ -221,15 +236,6 @@ func (e *engine) learn(now time.Time, s *session, t *trial) {
 	if t.flight.grouped && t.good() {
 		h.limit.pipelines = true
 		h.limit.rides = h.limit.rides || t.flight.rode
-	}
-	switch {
-	case t.stale, t.confused, t.noBDAT:
-		// nobody's fault
-	case t.rep.local:
-	case t.ends() && !t.good():
-		h.limit.shrink()
-	case t.good():
-		h.limit.succeeded()
 	}
 }
 

@@ -9,8 +9,8 @@ const (
 	gatherTime = time.Second
 	// holdTime is how long a session's first transaction waits for answers that are coming in.
 	holdTime = 200 * time.Millisecond
-	// holdPause is how long no answer may have come for it to wait on: longer than a lost datagram takes to be sent again, shorter
-	// than the wait for a domain whose servers are dead.
+	// holdPause is how long no answer may have come for it to wait on: a round trip to a busy recursor. It is far shorter than the
+	// wait for a domain whose servers are dead, which no list is without.
 	holdPause = 50 * time.Millisecond
 	// holdStep is how often it is looked at meanwhile.
 	holdStep = 10 * time.Millisecond
@@ -30,12 +30,15 @@ func (e *engine) holds(now time.Time, s *session) bool {
 	if pause := m.heard.Add(holdPause); pause.Before(until) {
 		until = pause
 	}
-	if l.waiting < 2 || l.waiting >= h.sizeOf(m) || m.asking == 0 || !now.Before(until) {
+	if !l.mixed() || l.waiting >= h.sizeOf(m) || m.asking == 0 || !now.Before(until) {
 		return false
 	}
 	e.timers.set(&h.patience, earlier(until, now.Add(holdStep)))
 	return true
 }
+
+// mixed says that recipients of several domains wait in the lane: those of one domain came together.
+func (l *lane) mixed() bool { return l.waiting > 1 && l.list.head.route != l.list.tail.route }
 
 // firstLane is the lane that is cut next. There is one.
 func (h *host) firstLane() *lane {
