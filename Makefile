@@ -16,6 +16,7 @@ test: need
 # What the end-to-end tests need beside Go. It installs only where nothing can be disturbed, and else says what to do.
 need:
 	@sh test/e2e/need
+	@sh test/hosts/need
 
 lint:
 	@out=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$out" ]; then echo "gofmt is needed:" $$out; exit 1; fi

@@ -120,7 +120,7 @@ func (b *brokenWorld) try(t *testing.T, list []breakage, content string) {
 	for _, br := range list {
 		to = append(to, "a@alone."+br.name+".test", "a@paired."+br.name+".test")
 	}
-	b.postfix.submit(t, mail{from: sender, to: to, content: content})
+	submit(t, b.postfix, mail{from: sender, to: to, content: content})
 	ends := b.ends(t)
 	for _, br := range list {
 		b.check(t, "a@alone."+br.name+".test", ends, br.alone, br.words)
@@ -138,8 +138,8 @@ type end struct {
 func (b *brokenWorld) ends(t *testing.T) map[string][]end {
 	t.Helper()
 	all := map[string][]end{}
-	for _, q := range b.postfix.settled(t, patience) {
-		all[q.address] = append(all[q.address], end{deferred, q.reason})
+	for _, q := range settled(t, b.postfix, patience) {
+		all[q.Address] = append(all[q.Address], end{deferred, q.Reason})
 	}
 	for _, f := range b.returns.failures() {
 		all[f.recipient] = append(all[f.recipient], end{bounced, f.status + " " + f.diagnostic})

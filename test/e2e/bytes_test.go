@@ -52,10 +52,10 @@ func TestContentThroughPostfixArrivesByteForByte(t *testing.T) {
 		feed:  daemonConfig{routes: map[string][]string{"bytes.test": {mx.host}}},
 	})
 	for _, params := range []string{" BODY=8BITMIME", ""} { // without it Postfix looks at the content, not at the promise
-		s.postfix.submit(t, mail{from: sender, to: []string{"a@bytes.test", "b@bytes.test"}, params: params, content: awkward})
+		submit(t, s.postfix, mail{from: sender, to: []string{"a@bytes.test", "b@bytes.test"}, params: params, content: awkward})
 	}
 	require.Eventually(t, func() bool { return len(mx.accepted()) == 4 }, patience, 10*time.Millisecond, "the mails arrive")
-	assert.Empty(t, s.postfix.settled(t, patience), "Postfix has nothing left")
+	assert.Empty(t, settled(t, s.postfix, patience), "Postfix has nothing left")
 	assert.Empty(t, mx.Violations(), "the host finds no fault with smtpfeed's protocol")
 	for _, m := range mx.Messages() {
 		received, content := cutReceived(string(m.Content))

@@ -25,7 +25,7 @@ func startReceiver(t *testing.T) (p *postfix, mailbox *exchanger) {
 
 // host is a Postfix's SMTP server as routes name it.
 func (p *postfix) host() string {
-	ip, port, _ := strings.Cut(p.addr, ":")
+	ip, port, _ := strings.Cut(p.Addr(), ":")
 	return "[" + ip + "]:" + port
 }
 
@@ -34,7 +34,7 @@ var disconnected = regexp.MustCompile(`disconnect from \S+ (ehlo=.*)`)
 
 // sessions are the counts of commands of each session that has ended, as "ehlo=1 mail=2 rcpt=2 bdat=2 quit=1 commands=8".
 func (p *postfix) sessions(t *testing.T) (all []string) {
-	for _, line := range linesWith(readLog(t, p.log()), "smtpd[") {
+	for _, line := range linesWith(readLog(t, p.Log()), "smtpd[") {
 		if m := disconnected.FindStringSubmatch(line); m != nil {
 			all = append(all, m[1])
 		}
@@ -80,7 +80,7 @@ func TestLargeContentsReachPostfixByBDAT(t *testing.T) {
 			d.wait(t)
 			require.Eventually(t, func() bool { return len(p.sessions(t)) > 0 }, patience, 10*time.Millisecond, "Postfix tells of the session")
 			assert.Equal(t, []string{"ehlo=1 " + row.want + " quit=1 " + row.commands}, p.sessions(t), "all on one session, without a refused command")
-			said := strings.Join(linesWith(readLog(t, p.log()), "smtpd["), "\n")
+			said := strings.Join(linesWith(readLog(t, p.Log()), "smtpd["), "\n")
 			assert.Empty(t, linesWith(said, "warning", "improper command pipelining", "non-SMTP", "after BDAT", "after DATA"), "Postfix finds no fault with it")
 		})
 	}

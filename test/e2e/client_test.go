@@ -12,6 +12,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/smtpfeed/smtpfeed/test/hosts"
 )
 
 // A dialog is a client's side of a line protocol: LMTP with smtpfeed, SMTP with Postfix. It sends whatever it is told to.
@@ -116,7 +118,7 @@ func (m mail) send(d *dialog) {
 	}
 	require.NoError(d.t, <-sent, "the server reads")
 	d.say("DATA", "354")
-	d.send(stuff(m.content) + ".\r\n")
+	d.send(hosts.Stuff(m.content) + ".\r\n")
 }
 
 // final is what every host MTA understands as a final reply: few codes, one short line of printable ASCII.
@@ -134,23 +136,14 @@ func (m mail) deliver(d *dialog) (replies []string) {
 	return replies
 }
 
-// submit gives Postfix a mail and returns its queue id.
-func (p *postfix) submit(t *testing.T, m mail) (id string) {
+// submit gives a host MTA mails over one connection, and returns its replies to the ends of data.
+func submit(t *testing.T, h hosts.Host, mails ...mail) []string {
 	t.Helper()
-	d := dial(t, "tcp", p.addr)
-	d.say("EHLO client.e2e.test", "250")
-	m.send(d)
-	_, id, found := strings.Cut(d.expect("250"), "queued as ")
-	require.True(t, found, "Postfix tells the queue id")
-	d.quit()
-	return id
-}
-
-// stuff doubles the dots that begin lines (RFC 5321 section 4.5.2).
-func stuff(content string) string {
-	stuffed := strings.ReplaceAll(content, "\r\n.", "\r\n..")
-	if strings.HasPrefix(stuffed, ".") {
-		return "." + stuffed
+	var all []hosts.Mail
+	for _, m := range mails {
+		all = append(all, hosts.Mail{From: m.from, To: m.to, Params: m.params, Content: m.content})
 	}
-	return stuffed
+	replies, err := hosts.Submit(h.Addr(), all...)
+	require.NoError(t, err, "the host MTA takes the mail")
+	return replies
 }

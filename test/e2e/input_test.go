@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/smtpfeed/smtpfeed/test/hosts"
 	"github.com/smtpfeed/smtpfeed/test/internet"
 	"github.com/smtpfeed/smtpfeed/test/mxsim"
 )
@@ -111,12 +112,12 @@ var contents = []struct{ name, sent, arrives string }{
 	{"a bare CR ends none", "a\rb\r\n.\r\n", "a b\r\n"},
 	{"NUL", "a\x00b\r\n.\r\n", "a b\r\n"},
 	{"CR CR LF", "a\r\r\n.\r\n", "a \r\n"},
-	{"LF . LF is no end", "a\n.\n" + stuff(forged) + ".\r\n", "a\r\n.\r\n" + forged},
-	{"LF . CR LF is no end", "a\n.\r\n" + stuff(forged) + ".\r\n", "a\r\n.\r\n" + forged},
-	{"CR LF . LF is no end", "a\r\n.\n" + stuff(forged) + ".\r\n", "a\r\n\r\n" + forged},
-	{"CR . CR is no end", "a\r.\r" + stuff(forged) + ".\r\n", "a . " + forged},
-	{"CR LF NUL . CR LF is no end", "a\r\n\x00.\r\n" + stuff(forged) + ".\r\n", "a\r\n .\r\n" + forged},
-	{"CR LF . NUL CR LF is no end", "a\r\n.\x00\r\n" + stuff(forged) + ".\r\n", "a\r\n \r\n" + forged},
+	{"LF . LF is no end", "a\n.\n" + hosts.Stuff(forged) + ".\r\n", "a\r\n.\r\n" + forged},
+	{"LF . CR LF is no end", "a\n.\r\n" + hosts.Stuff(forged) + ".\r\n", "a\r\n.\r\n" + forged},
+	{"CR LF . LF is no end", "a\r\n.\n" + hosts.Stuff(forged) + ".\r\n", "a\r\n\r\n" + forged},
+	{"CR . CR is no end", "a\r.\r" + hosts.Stuff(forged) + ".\r\n", "a . " + forged},
+	{"CR LF NUL . CR LF is no end", "a\r\n\x00.\r\n" + hosts.Stuff(forged) + ".\r\n", "a\r\n .\r\n" + forged},
+	{"CR LF . NUL CR LF is no end", "a\r\n.\x00\r\n" + hosts.Stuff(forged) + ".\r\n", "a\r\n \r\n" + forged},
 	{"a line of a megabyte", strings.Repeat("x", 1<<20) + "\r\n.\r\n", strings.Repeat("x", 1<<20) + "\r\n"},
 	{"a hundred thousand dots", strings.Repeat("..\r\n", 100_000) + ".\r\n", strings.Repeat(".\r\n", 100_000)},
 }

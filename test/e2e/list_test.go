@@ -42,9 +42,9 @@ func TestListThroughPostfixReachesEveryRecipientOnce(t *testing.T) {
 	s.checkBounces(t)
 	s.checkGreylisted(t)
 
-	s.postfix.flush(t)
+	flush(t, s.postfix)
 	s.arrived(t, listRecipients-listRefused)
-	assert.Empty(t, s.postfix.settled(t, patience), "Postfix has nothing left")
+	assert.Empty(t, settled(t, s.postfix, patience), "Postfix has nothing left")
 	assert.Empty(t, s.world.Missing(listRecipients).First, "nobody is missing")
 	r := sound(t, s.world)
 	assert.Equal(t, 1, r.Contents, "everybody got the same octets, at the first try and the second")
@@ -60,7 +60,7 @@ func (s *system) submitList(t *testing.T, c internet.Config) {
 	t.Helper()
 	s.world.Reset()
 	began := time.Now()
-	s.postfix.submit(t, mail{from: sender, to: internet.List(c, listRecipients), content: "Subject: list\r\n\r\nFor everybody.\r\n"})
+	submit(t, s.postfix, mail{from: sender, to: internet.List(c, listRecipients), content: "Subject: list\r\n\r\nFor everybody.\r\n"})
 	t.Logf("submission: %.2f s", time.Since(began).Seconds())
 }
 
@@ -99,11 +99,11 @@ func (s *system) checkBounces(t *testing.T) {
 // checkGreylisted looks at what Postfix keeps for later.
 func (s *system) checkGreylisted(t *testing.T) {
 	t.Helper()
-	kept := s.postfix.settled(t, patience)
+	kept := settled(t, s.postfix, patience)
 	assert.Len(t, kept, listGreylisted, "Postfix keeps the greylisted recipients")
 	for _, q := range kept {
-		assert.Equal(t, internet.Grey, internet.FateOf(q.address), "and no others")
-		s.checkWords(t, q.address, q.reason, "450 4.2.0 greylisted, try again later")
+		assert.Equal(t, internet.Grey, internet.FateOf(q.Address), "and no others")
+		s.checkWords(t, q.Address, q.Reason, "450 4.2.0 greylisted, try again later")
 	}
 }
 

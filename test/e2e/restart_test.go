@@ -23,11 +23,11 @@ func TestRestartInTheMiddleOfAListLosesAndRepeatsNothing(t *testing.T) {
 	next := list
 	trickle := func() {
 		for range singles {
-			s.postfix.submit(t, mail{from: sender, to: []string{internet.Recipient(next, c)}, content: fmt.Sprintf("Subject: %d\r\n\r\n", next)})
+			submit(t, s.postfix, mail{from: sender, to: []string{internet.Recipient(next, c)}, content: fmt.Sprintf("Subject: %d\r\n\r\n", next)})
 			next++
 		}
 	}
-	s.postfix.submit(t, mail{from: sender, to: internet.List(c, list), content: "Subject: list\r\n\r\nFor everybody.\r\n"})
+	submit(t, s.postfix, mail{from: sender, to: internet.List(c, list), content: "Subject: list\r\n\r\nFor everybody.\r\n"})
 	require.Eventually(t, func() bool { return s.world.Progress().Recipients >= list/10 }, patience, 5*time.Millisecond, "the list is on its way")
 
 	s.feed.terminate(t)
@@ -38,20 +38,20 @@ func TestRestartInTheMiddleOfAListLosesAndRepeatsNothing(t *testing.T) {
 	trickle()
 	s.feed.start(t)
 	trickle()
-	kept := s.postfix.settled(t, patience)
+	kept := settled(t, s.postfix, patience)
 	t.Logf("%d arrived before the restart, %d were kept by Postfix", atRest, len(kept))
 	for _, q := range kept {
-		assert.Contains(t, q.reason, " 451 4.3.2 ", "Postfix was told that smtpfeed ends")
+		assert.Contains(t, q.Reason, " 451 4.3.2 ", "Postfix was told that smtpfeed ends")
 	}
 
-	s.postfix.flush(t)
+	flush(t, s.postfix)
 	s.arrived(t, next)
-	assert.Empty(t, s.postfix.settled(t, patience), "Postfix has nothing left")
+	assert.Empty(t, settled(t, s.postfix, patience), "Postfix has nothing left")
 	assert.Empty(t, s.world.Missing(next).First, "nobody is missing")
 	r := sound(t, s.world)
 	assert.Equal(t, 1+3*singles, r.Contents, "every message arrived unchanged")
 	assert.Empty(t, s.returns.failures(), "nobody bounces")
-	broken := linesWith(readLog(t, s.postfix.log()), "suspended", "lost connection with", "refused to talk", "onnection refused", "timed out")
+	broken := linesWith(readLog(t, s.postfix.Log()), "suspended", "lost connection with", "refused to talk", "onnection refused", "timed out")
 	assert.Empty(t, broken, "no connection from Postfix to smtpfeed ever breaks")
 }
 

@@ -35,13 +35,13 @@ func TestPersonalCopiesOfAListThroughPostfix(t *testing.T) {
 		feed:  daemonConfig{routes: map[string][]string{"one.test": {one.host}, "two.test": {two.host}}, tables: verpRule},
 	})
 	to, content := verpList(), "Subject: list\r\n\r\n.For everybody.\r\n"
-	s.postfix.submit(t, mail{from: sender, to: to, content: content})
+	submit(t, s.postfix, mail{from: sender, to: to, content: content})
 	require.EventuallyWithT(t, func(c *assert.CollectT) {
 		assert.Equal(c, verpRecipients-verpRefused, len(one.accepted())+len(two.accepted()), "copies that arrived")
 		assert.Len(c, s.returns.failures(), verpRefused, "refused recipients in notifications")
 	}, patience, 20*time.Millisecond, "everybody is told or tells")
 
-	assert.Empty(t, s.postfix.settled(t, patience), "Postfix has nothing left")
+	assert.Empty(t, settled(t, s.postfix, patience), "Postfix has nothing left")
 	assert.ElementsMatch(t, to, append(append(checkCopies(t, one, content), checkCopies(t, two, content)...), s.refused(t)...),
 		"everybody got one copy or bounced once")
 	st := s.feed.idle(t)
