@@ -30,6 +30,7 @@ type Config struct {
 	IdleTimeout    time.Duration // how long a session no unsettled route names stays open; 0 is 30 s
 	Timeouts       Timeouts
 	DownTime       time.Duration // how long an unreachable host is not tried again, the first time; it doubles up to 16 times that; 0 is 60 s
+	GatherTime     time.Duration // how long recipients wait at most for more of their message to come in and ride along; negative is never; 0 is 2 s
 	LimitsTTL      time.Duration // how long a limit that a host showed is believed without being seen again; 0 is an hour
 
 	Prohibited []netip.Prefix // addresses never dialled; nil prohibits none (see Internal)
@@ -106,6 +107,7 @@ func (c Config) withDefaults() Config {
 	c.HedgeDelay = cmp.Or(c.HedgeDelay, 500*time.Millisecond)
 	c.IdleTimeout = cmp.Or(c.IdleTimeout, 30*time.Second)
 	c.DownTime = cmp.Or(c.DownTime, 60*time.Second)
+	c.GatherTime = cmp.Or(c.GatherTime, 2*time.Second)
 	c.LimitsTTL = cmp.Or(c.LimitsTTL, time.Hour)
 	c.Timeouts = c.Timeouts.withDefaults()
 	if c.Dial == nil {

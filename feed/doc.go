@@ -43,6 +43,7 @@
 //	share.go      what an exchanger takes over from an equal one
 //	sessions.go   connections: the host's and the process's budget, rest and idle timeout
 //	gather.go     when a transaction waits for more to ride along
+//	stream.go     whether more envelopes of a message are to be expected
 //	hedge.go      what is tried beside a dial that does not answer
 //	flights.go    transactions in the hands of sessions: orders out, reports in
 //	outcome.go    the table: what a report means for each recipient, and only here
@@ -101,6 +102,9 @@
 // Envelopes with the same sender, parameters and content digest are one message: one body, shared lanes. An address that
 // stands in it twice has one carrier that is delivered; the others are twins that share its fate. That also holds for an
 // envelope that a host MTA sends again while the first one is still under way.
+//
+// Host MTAs hand a list over in parts, several at a time. While more are to be expected, what does not fill a transaction yet waits for
+// them, so that the parts cost what one envelope costs: until none has come for a moment, and at most for Config.GatherTime.
 //
 // # Invariants
 //

@@ -20,6 +20,8 @@ type engine struct {
 
 	envelopes map[string]*envelope
 	messages  map[messageKey]*message
+	coming    map[source]int         // envelopes that host MTAs are handing over
+	streams   map[messageKey]*stream // of messages, and for a while of those that have ended
 	routes    map[string]*route
 	hosts     map[string]*host
 	sessions  map[sessionID]*session
@@ -70,7 +72,7 @@ func (c *counts) settled(o *Outcome) {
 }
 
 func newEngine(c Config) *engine {
-	e := &engine{config: c, envelopes: map[string]*envelope{}, messages: map[messageKey]*message{},
+	e := &engine{config: c, envelopes: map[string]*envelope{}, messages: map[messageKey]*message{}, coming: map[source]int{}, streams: map[messageKey]*stream{},
 		routes: map[string]*route{}, hosts: map[string]*host{}, sessions: map[sessionID]*session{}}
 	e.shelfTimer.due = e.sweepShelf
 	e.exhaustedTimer.due = e.feedHungry
@@ -85,6 +87,8 @@ func (e *engine) step(now time.Time, ev event) {
 	switch ev := ev.(type) {
 	case hinted:
 		e.hint(now, ev)
+	case coming:
+		e.count(ev)
 	case sent:
 		e.admit(now, ev.envelope)
 	case cancelled:

@@ -46,6 +46,7 @@ type model struct {
 	clear     map[sessionID]bool     // its first transaction was cleared
 	hung      map[sessionID]bool
 	envelopes int
+	coming    int // announced and not withdrawn
 	settled   map[string]map[int]int
 	sizes     map[string]int
 	trace     *tracer // shown when the test fails
@@ -138,6 +139,14 @@ func (w *model) rare() {
 		}
 	case 2:
 		w.event(hinted{domain: w.domain(), expected: w.pick(2) == 1})
+	case 3:
+		w.coming++
+		w.event(coming{})
+	case 4:
+		if w.coming > 0 {
+			w.coming--
+			w.event(coming{over: true})
+		}
 	default:
 		if len(w.open) > 0 {
 			w.end(w.open[w.pick(len(w.open))], closing{stage: stageIdle, err: errors.New("EOF")})

@@ -18,6 +18,13 @@ type (
 		expected bool // it will follow: no probe of a single address has as many recipients
 	}
 
+	// coming: the host MTA has begun to hand over an envelope of this source that is sure to follow; or, when over, that one has come or
+	// will not. From lmtp, in pairs; over before its sent.
+	coming struct {
+		source source
+		over   bool
+	}
+
 	// sent: the host MTA's final dot was read, the whole envelope is ours. From lmtp.
 	sent struct{ envelope *Envelope }
 
@@ -75,6 +82,7 @@ type (
 )
 
 func (hinted) isEvent()    {}
+func (coming) isEvent()    {}
 func (sent) isEvent()      {}
 func (cancelled) isEvent() {}
 func (resolved) isEvent()  {}

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/smtpfeed/smtpfeed/feed/wire"
 	"github.com/smtpfeed/smtpfeed/resolver"
 )
 
@@ -176,6 +177,17 @@ func (f *Feeder) Hint(domain string) { f.post(hinted{domain: domain}) }
 
 // Expect is Hint for an envelope that is sure to come: the domain's best host is dialled, too.
 func (f *Feeder) Expect(domain string) { f.post(hinted{domain: domain, expected: true}) }
+
+// Announce says that a host MTA is handing over an envelope of this sender and these parameters. It is over when Withdraw is called,
+// before the envelope's Send or without any.
+func (f *Feeder) Announce(from wire.Address, p Params) {
+	f.post(coming{source: source{from: from, params: p}})
+}
+
+// Withdraw ends an Announce.
+func (f *Feeder) Withdraw(from wire.Address, p Params) {
+	f.post(coming{source: source{from: from, params: p}, over: true})
+}
 
 // Refusal returns why a recipient of this domain cannot be accepted, from what is known already; nil when it can.
 func (f *Feeder) Refusal(domain string) *Outcome {

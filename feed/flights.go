@@ -36,6 +36,9 @@ func (e *engine) transmit(now time.Time, s *session) bool {
 	}
 	e.timers.stop(&s.idle)
 	h.cutAt = now
+	if l := h.laneOf[rs[0].envelope.message]; l != nil {
+		l.since = now
+	}
 	e.lastTransaction++
 	s.begun++
 	f := &flight{id: e.lastTransaction, message: rs[0].envelope.message, recipients: rs, rode: len(s.flights) > 0}
@@ -59,10 +62,10 @@ func (e *engine) transmit(now time.Time, s *session) bool {
 // orderOf writes the order for a flight and sends its recipients off.
 func orderOf(now time.Time, f *flight) *order {
 	m := f.message
-	o := &order{transaction: f.id, from: m.from, params: m.params, body: m.body, to: make([]wire.Address, len(f.recipients)),
+	o := &order{transaction: f.id, from: m.key.from, params: m.key.params, body: m.body, to: make([]wire.Address, len(f.recipients)),
 		lockstep: !f.grouped, chunked: f.chunked}
 	if m.verp != nil {
-		o.from, o.header = m.verp.personal(m.from, f.recipients[0].address())
+		o.from, o.header = m.verp.personal(m.key.from, f.recipients[0].address())
 	}
 	for i, r := range f.recipients {
 		o.to[i] = r.address()

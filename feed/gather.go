@@ -2,11 +2,11 @@ package feed
 
 import "time"
 
-// Two rules let a transaction gather more before it is cut. Both wait for something that is on its way already, and not for long.
+// Three rules let a transaction gather more before it is cut. All wait for something that is on its way already, and not for long.
 
 const (
-	// gatherTime is how long the rest of a message waits for a session at work before it gets one of its own.
-	gatherTime = time.Second
+	// busyTime is how long the rest of a message waits for a session at work before it gets one of its own.
+	busyTime = time.Second
 	// holdTime is how long a session's first transaction waits for answers that are coming in.
 	holdTime = 200 * time.Millisecond
 	// holdPause is how long no answer may have come for it to wait on: a round trip to a busy recursor. It is far shorter than the
@@ -15,6 +15,47 @@ const (
 	// holdStep is how often it is looked at meanwhile.
 	holdStep = 10 * time.Millisecond
 )
+
+// due brings a lane to the front that is not better left to gather. It is false when there is none.
+func (e *engine) due(now time.Time, h *host) bool {
+	for range len(h.lanes) {
+		l := h.lanes[0]
+		if l.waiting > 0 && !e.gathers(now, h, l) {
+			return true
+		}
+		h.lanes[0] = nil
+		h.lanes = h.lanes[1:]
+		if l.waiting > 0 {
+			h.lanes = append(h.lanes, l)
+		}
+	}
+	return false
+}
+
+// gathers says that a lane does not fill a transaction, and that more of its message is coming in. Nobody waits for that for longer than
+// Config.GatherTime, nor while other hosts wait for sessions.
+func (e *engine) gathers(now time.Time, h *host, l *lane) bool {
+	m := l.message
+	st := m.stream
+	until := l.since.Add(e.config.GatherTime)
+	if !st.flowing || l.waiting >= h.sizeOf(m) || len(e.hungry) > 0 || e.draining || !now.Before(until) {
+		return false
+	}
+	if l.flow != st.flows {
+		l.flow = st.flows
+		st.held = append(st.held, h)
+		e.counts.Gathered++
+	}
+	e.patient(h, until)
+	return true
+}
+
+// patient looks at a host again at this moment, or earlier.
+func (e *engine) patient(h *host, until time.Time) {
+	if h.patience.slot == 0 || until.Before(h.patience.at) {
+		e.timers.set(&h.patience, until)
+	}
+}
 
 // holds says that the first transaction of a session is worth waiting for. Behind it nothing may ride, so what is resolved a moment
 // later has to wait for two round trips and the host's processing. While the answers of a message's lookups come in, and the host
@@ -33,7 +74,7 @@ func (e *engine) holds(now time.Time, s *session) bool {
 	if !l.mixed() || l.waiting >= h.sizeOf(m) || m.asking == 0 || !now.Before(until) {
 		return false
 	}
-	e.timers.set(&h.patience, earlier(until, now.Add(holdStep)))
+	e.patient(h, earlier(until, now.Add(holdStep)))
 	return true
 }
 
@@ -66,7 +107,7 @@ func (e *engine) wantsSession(now time.Time, h *host) bool {
 
 // transactionsWaiting is how many transactions are worth a session of their own. The rest of a message that flies to this host
 // already is not, until it fills a transaction: a session that is at work is free sooner than a new one is open, and until then
-// more of the message gathers. But it waits so for gatherTime at most, lest a host that answers slowly holds it up.
+// more of the message gathers. But it waits so for busyTime at most, lest a host that answers slowly holds it up.
 func (e *engine) transactionsWaiting(now time.Time, h *host) int {
 	n, patient := 0, false
 	for _, l := range h.lanes {
@@ -75,7 +116,8 @@ func (e *engine) transactionsWaiting(now time.Time, h *host) int {
 		n += full
 		switch {
 		case !rest:
-		case h.flies(l.message) && now.Before(h.cutAt.Add(gatherTime)):
+		case len(h.sessions) > 0 && e.gathers(now, h, l):
+		case h.flies(l.message) && now.Before(h.cutAt.Add(busyTime)):
 			patient = true
 		default:
 			n++
@@ -85,7 +127,7 @@ func (e *engine) transactionsWaiting(now time.Time, h *host) int {
 		}
 	}
 	if patient {
-		e.timers.set(&h.patience, h.cutAt.Add(gatherTime))
+		e.patient(h, h.cutAt.Add(busyTime))
 	}
 	return n
 }

@@ -44,7 +44,7 @@ type host struct {
 	torn        bool        // of a silent host: somebody waits who has another choice
 
 	cutAt    time.Time // of the last transaction
-	patience timer     // ends the gathering of what waits for a session at work
+	patience timer     // ends what gather.go lets wait
 
 	dirty  bool // in engine.dirty: to be pumped at the next take
 	hungry bool // in engine.hungry: waits for the process's session budget
@@ -54,6 +54,8 @@ type host struct {
 // A lane is the part of a host's queue that belongs to one message.
 type lane struct {
 	message *message
+	since   time.Time // its first recipient came, or the last transaction was cut
+	flow    uint32    // of the message, in whose list of held hosts this one stands
 	list    recipientList
 	waiting int // wanted recipients in list; the others left it in spirit and are passed over by a cut
 }
@@ -160,6 +162,7 @@ func (e *engine) enqueue(h *host, r *recipient) {
 // requeue puts recipients of one message that were cut already back before all others: they waited longest.
 func (e *engine) requeue(h *host, m *message, list *recipientList) {
 	l := e.laneFor(h, m)
+	l.since = time.Time{} // and gather no more
 	for r := list.head; r != nil; r = r.next {
 		r.place = placeHost
 		h.count(r, 1)
@@ -171,7 +174,7 @@ func (e *engine) requeue(h *host, m *message, list *recipientList) {
 func (e *engine) laneFor(h *host, m *message) *lane {
 	l := h.laneOf[m]
 	if l == nil {
-		l = &lane{message: m}
+		l = &lane{message: m, since: e.now}
 		h.laneOf[m] = l
 		h.lanes = append(h.lanes, l)
 	}

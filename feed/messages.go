@@ -11,8 +11,6 @@ import (
 // is in flight.
 type message struct {
 	key     messageKey
-	from    wire.Address
-	params  Params
 	body    *wire.Body // the first envelope's; those of later ones are let go
 	verp    *VERP      // the rule that makes each recipient's copy personal; nil is none
 	carrier map[wire.Address]*recipient
@@ -20,12 +18,18 @@ type message struct {
 	asking  int       // carriers that wait for a lookup
 	heard   time.Time // when such a lookup was answered last
 	refs    int       // unsettled envelopes plus transactions in flight
+	stream  *stream   // how its envelopes come in
 }
 
 type messageKey struct {
+	source
+	digest [32]byte
+}
+
+// A source is what is known of a message before its content is.
+type source struct {
 	from   wire.Address
 	params Params
-	digest [32]byte
 }
 
 // An envelope is the engine's view of an Envelope.
@@ -167,13 +171,15 @@ func (e *engine) admit(now time.Time, in *Envelope) {
 
 // join finds or makes the envelope's message.
 func (e *engine) join(env *envelope) {
-	key := messageKey{from: env.From, params: env.Params, digest: env.Body.Digest()}
+	key := messageKey{source: source{from: env.From, params: env.Params}, digest: env.Body.Digest()}
 	m := e.messages[key]
 	if m == nil {
-		m = &message{key: key, from: env.From, params: env.Params, body: env.Body, verp: e.verpFor(env.From), since: env.since, carrier: make(map[wire.Address]*recipient, len(env.Recipients))}
+		m = &message{key: key, body: env.Body, verp: e.verpFor(env.From), since: env.since, carrier: make(map[wire.Address]*recipient, len(env.Recipients))}
+		m.stream = e.streamOf(key, env.since)
 		e.messages[key] = m
 		e.counts.MessagesTotal++
 	}
+	e.flow(env.since, m)
 	m.refs++
 	env.message = m
 	env.Body = nil

@@ -195,6 +195,12 @@ func parseEvent(t *testing.T, now time.Time, line string) event {
 	switch w[0] {
 	case "hinted":
 		return hinted{domain: w[1], expected: len(w) > 2 && w[2] == "expected"}
+	case "coming":
+		from, err := strconv.Unquote(strings.TrimPrefix(w[1], "from="))
+		if err != nil {
+			from = strings.TrimPrefix(w[1], "from=")
+		}
+		return coming{source: source{from: mustAddress(t, from)}, over: len(w) > 2 && w[2] == "over"}
 	case "sent":
 		return parseSent(t, now, w[1:])
 	case "cancelled":

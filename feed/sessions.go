@@ -47,6 +47,9 @@ type session struct {
 func (e *engine) pump(now time.Time, h *host) {
 	h.limit.expire(now, e.config.RecipientsPerTransaction)
 	for h.waiting > 0 || e.borrow(now, h) {
+		if !e.due(now, h) {
+			break
+		}
 		s := h.writable()
 		if s == nil {
 			break

@@ -33,6 +33,7 @@ type Snapshot struct {
 	Lookups         uint64
 	Dials           uint64
 	DialsFailed     uint64
+	Gathered        uint64 // lanes that waited for more of a message to come in
 	Ahead           uint64 // dials begun before the host MTA's final dot
 	Hedges          uint64 // dials begun beside one that did not answer
 	SessionsTotal   uint64 // that reached the end of EHLO

@@ -53,6 +53,12 @@ func eventText(ev event, now time.Time) string {
 			return "hinted " + ev.domain + " expected"
 		}
 		return "hinted " + ev.domain
+	case coming:
+		text := fmt.Sprintf("coming from=%q", ev.source.from.String())
+		if ev.over {
+			text += " over"
+		}
+		return text
 	case sent:
 		return sentText(ev.envelope, now)
 	case cancelled:

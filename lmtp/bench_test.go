@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/smtpfeed/smtpfeed/feed"
+	"github.com/smtpfeed/smtpfeed/feed/wire"
 	"github.com/smtpfeed/smtpfeed/test/hostsim"
 )
 
@@ -225,3 +226,6 @@ func cpuTime() time.Duration {
 	}
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
+
+func (s *stopwatch) Announce(wire.Address, feed.Params) {}
+func (s *stopwatch) Withdraw(wire.Address, feed.Params) {}

@@ -35,6 +35,7 @@ type mailer struct {
 	mu       sync.Mutex
 	hints    []string
 	expected []string
+	coming   map[wire.Address]int // announced and not withdrawn
 }
 
 func newMailer() *mailer {
@@ -51,6 +52,25 @@ func (m *mailer) Expect(domain string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.expected = append(m.expected, domain)
+}
+
+func (m *mailer) Announce(from wire.Address, _ feed.Params) { m.announced(from, 1) }
+func (m *mailer) Withdraw(from wire.Address, _ feed.Params) { m.announced(from, -1) }
+
+func (m *mailer) announced(from wire.Address, n int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.coming == nil {
+		m.coming = make(map[wire.Address]int)
+	}
+	m.coming[from] += n
+}
+
+// comingFrom is how many envelopes of a sender are announced and not withdrawn.
+func (m *mailer) comingFrom(from wire.Address) int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.coming[from]
 }
 
 func (m *mailer) expectedSoFar() []string {

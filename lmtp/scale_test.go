@@ -229,3 +229,6 @@ func (m *eager) Expect(domain string) {
 		m.Hint(domain)
 	}
 }
+
+func (m *eager) Announce(wire.Address, feed.Params) {}
+func (m *eager) Withdraw(wire.Address, feed.Params) {}

@@ -15,12 +15,15 @@ import (
 	"github.com/emersion/go-smtp"
 
 	"github.com/smtpfeed/smtpfeed/feed"
+	"github.com/smtpfeed/smtpfeed/feed/wire"
 )
 
 // A Mailer delivers envelopes. *feed.Feeder is the real one.
 type Mailer interface {
 	Hint(domain string)
 	Expect(domain string)
+	Announce(from wire.Address, p feed.Params)
+	Withdraw(from wire.Address, p feed.Params)
 	Refusal(domain string) *feed.Outcome
 	Send(*feed.Envelope)
 	Cancel(*feed.Envelope)

@@ -14,9 +14,10 @@ import (
 
 // A session is what go-smtp calls for one connection. It gathers an envelope; transaction.go hands it over.
 type session struct {
-	server *Server
-	conn   *conn
-	open   bool // MAIL was accepted, and its transaction has not ended
+	server    *Server
+	conn      *conn
+	open      bool // MAIL was accepted, and its transaction has not ended
+	announced bool // the Mailer was told that an envelope is on its way
 	envelope
 }
 
@@ -102,6 +103,8 @@ func (s *session) take(to string) (refusal *smtp.SMTPError) {
 	s.recipients = append(s.recipients, a)
 	s.routes = append(s.routes, domain)
 	if len(s.recipients) == sureFrom {
+		s.announced = true
+		s.server.config.Mailer.Announce(s.from, s.params)
 		for _, domain := range s.routes {
 			s.server.config.Mailer.Expect(domain)
 		}
@@ -171,11 +174,20 @@ func (e *envelope) complete() { e.domains, e.texts = nil, texts{} }
 
 // Reset ends the transaction: after RSET or LHLO, and after the final replies.
 func (s *session) Reset() {
+	s.withdraw()
 	s.envelope = envelope{}
 	if s.open {
 		s.open = false
 		s.conn.transact(false)
 		s.server.end()
+	}
+}
+
+// withdraw tells the Mailer that the announced envelope has come or will not.
+func (s *session) withdraw() {
+	if s.announced {
+		s.announced = false
+		s.server.config.Mailer.Withdraw(s.from, s.params)
 	}
 }
 

@@ -3,8 +3,10 @@ package lmtp
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 	"unsafe"
 
 	"github.com/stretchr/testify/assert"
@@ -161,6 +163,43 @@ func TestDomainsOfAListAreExpected(t *testing.T) {
 	assert.Len(t, f.mailer.hinted(), sureFrom, "the first ones were hinted before")
 }
 
+// However an announced envelope ends, it is withdrawn, and before it is sent.
+func TestEnvelopesOfAListAreAnnounced(t *testing.T) {
+	from, err := wire.ParseAddress("list@example.org")
+	require.NoError(t, err)
+	for _, row := range []struct {
+		name string
+		end  func(f *fixture, h *host)
+	}{
+		{"its content comes", func(f *fixture, h *host) {
+			f.mailer.onSend = func(e *feed.Envelope) {
+				assert.Zero(t, f.mailer.comingFrom(from), "it is withdrawn before it is sent")
+				deliverAll(e)
+			}
+			h.send("DATA", "Subject: x", "", ".")
+			h.expect(append([]string{"354 "}, slices.Repeat([]string{"250 "}, sureFrom)...)...)
+		}},
+		{"RSET", func(_ *fixture, h *host) { h.send("RSET"); h.expect("250 ") }},
+		{"QUIT", func(_ *fixture, h *host) { h.send("QUIT"); h.expect("221 "); h.closed() }},
+		{"the host leaves in the content", func(_ *fixture, h *host) { h.send("DATA"); h.expect("354 "); h.conn.Close() }},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			f := newFixture(t, Config{})
+			h := f.host()
+			h.send("MAIL FROM:<list@example.org>")
+			h.expect("250 ")
+			for i := range sureFrom {
+				assert.Zero(t, f.mailer.comingFrom(from), "%d recipients may be a probe", i)
+				h.send(fmt.Sprintf("RCPT TO:<a@d%d.example>", i))
+				h.expect("250 ")
+			}
+			assert.Equal(t, 1, f.mailer.comingFrom(from), "a list is announced, once")
+			row.end(f, h)
+			require.Eventually(t, func() bool { return f.mailer.comingFrom(from) == 0 }, realTimeout, time.Millisecond, "and withdrawn")
+		})
+	}
+}
+
 func TestNestedMail(t *testing.T) {
 	f := newFixture(t, Config{})
 	h := f.host()
@@ -249,3 +288,6 @@ type panicking struct{ *mailer }
 func (panicking) Expect(string) {}
 
 func (panicking) Hint(string) { panic("BUG: in the Mailer") }
+
+func (panicking) Announce(wire.Address, feed.Params) {}
+func (panicking) Withdraw(wire.Address, feed.Params) {}

@@ -117,11 +117,13 @@ func TestConfigForTheParts(t *testing.T) {
 	assert.Equal(t, feed.DefaultTimeouts, f.Timeouts, "timeouts are the engine's own")
 	assert.EqualValues(t, 256<<10, f.ChunkingFrom, "large bodies go by BDAT")
 	assert.Equal(t, 15*time.Minute, r.Stale, "answers serve past their TTL for a while")
-	c.SMTP.ChunkingFrom, c.DNS.Stale.Duration = 0, 0
+	assert.Equal(t, 2*time.Second, f.GatherTime, "parts of a list wait for each other")
+	c.SMTP.ChunkingFrom, c.DNS.Stale.Duration, c.SMTP.GatherTime.Duration = 0, 0, 0
 	c.SMTP.DownTime, c.SMTP.LimitsTTL = seconds(7), seconds(70)
 	c.VERP = []VERPSection{{Sender: "a@b.c", Template: "a+{local}={domain}@b.c", Header: "X: {local}", MaxLocal: 70}}
 	f, r = c.feedConfig(nil, nil), c.resolverConfig(nil)
 	assert.Negative(t, f.ChunkingFrom, "0 is never, not the default")
+	assert.Negative(t, f.GatherTime, "0 is never, not the default")
 	assert.Negative(t, r.Stale, "0 is never, not the default")
 	assert.Equal(t, []time.Duration{7 * time.Second, 70 * time.Second}, []time.Duration{f.DownTime, f.LimitsTTL}, "what is remembered of hosts is passed on")
 	assert.Equal(t, []feed.VERP{{Sender: "a@b.c", Template: "a+{local}={domain}@b.c", Header: "X: {local}", MaxLocal: 70}}, f.VERP, "rules are passed on")

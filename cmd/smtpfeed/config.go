@@ -61,6 +61,7 @@ type SMTPSection struct {
 	IdleTimeout              Duration  `toml:"idle_timeout"`
 	DownTime                 Duration  `toml:"down_time"`
 	LimitsTTL                Duration  `toml:"limits_ttl"`
+	GatherTime               Duration  `toml:"gather_time"`   // 0 is never
 	ChunkingFrom             Size      `toml:"chunking_from"` // 0 is never
 	Timeouts                 Timeouts  `toml:"timeouts,inline"`
 	Prohibited               []Prefix  `toml:"prohibited"` // empty: every address may be dialled
@@ -137,7 +138,7 @@ func defaults() Config {
 		SMTP: SMTPSection{
 			Port: 25, Sessions: 4000, SessionsPerHost: 10, RecipientsPerTransaction: 100,
 			ConnectTimeout: seconds(30), HedgeDelay: Duration{500 * time.Millisecond}, IdleTimeout: seconds(30), Timeouts: defaultTimeouts(),
-			DownTime: seconds(60), LimitsTTL: seconds(3600), ChunkingFrom: 256 << 10,
+			DownTime: seconds(60), LimitsTTL: seconds(3600), GatherTime: seconds(2), ChunkingFrom: 256 << 10,
 			Prohibited: []Prefix{{}}, Fallback: []string{},
 		},
 		TLS:    TLSSection{Mode: "off"},

@@ -62,6 +62,7 @@ func TestParseProblems(t *testing.T) {
 		{"a personal sender without a recipient", "[[verp]]\nsender = \"a@b.c\"\ntemplate = \"x@b.c\"\n", `f:1:3: verp.1: template "x@b.c": without \{local\} and \{domain\} .*`},
 		{"a rule that changes nothing", "[[verp]]\nsender = \"a@b.c\"\n", `f:1:3: verp.1: neither template nor header: .*`},
 		{"a size below none", "[smtp]\nchunking_from = -1\n", `f:2:1: smtp.chunking_from: must not be negative; .*`},
+		{"a list that waits for its parts too long", "[smtp]\ngather_time = \"61s\"\n", `f:2:1: smtp.gather_time: must be from 0s \(never\) to 1m`},
 		{"a host that is never down", "[smtp]\ndown_time = \"0s\"\n", `f:2:1: smtp.down_time: must be longer than 0s`},
 		{"limits that are forgotten at once", "[smtp]\nlimits_ttl = \"1s\"\n", `f:2:1: smtp.limits_ttl: must be at least 1m: .*`},
 		{"limits that are never believed", "[smtp]\nlimits_ttl = \"0s\"\n", `f:2:1: smtp.limits_ttl: must be longer than 0s`},

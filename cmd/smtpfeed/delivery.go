@@ -112,6 +112,7 @@ func (c Config) feedConfig(r feed.Resolver, log *slog.Logger) feed.Config {
 		DownTime:                 c.SMTP.DownTime.Duration,
 		LimitsTTL:                c.SMTP.LimitsTTL.Duration,
 		ChunkingFrom:             c.chunkingFrom(),
+		GatherTime:               c.gatherTime(),
 		VERP:                     c.verp(),
 		Timeouts: feed.Timeouts{
 			Greeting: t.Greeting.Duration, Hello: t.Hello.Duration, StartTLS: t.StartTLS.Duration, Mail: t.Mail.Duration,
@@ -129,6 +130,14 @@ func (c Config) stale() time.Duration {
 		return -1
 	}
 	return c.DNS.Stale.Duration
+}
+
+// gatherTime is how long a part of a list waits for the others, as the feeder takes it.
+func (c Config) gatherTime() time.Duration {
+	if c.SMTP.GatherTime.Duration == 0 {
+		return -1
+	}
+	return c.SMTP.GatherTime.Duration
 }
 
 // chunkingFrom is the size from which bodies go by BDAT, as the feeder takes it.

@@ -76,6 +76,9 @@ func validateSMTP(s SMTPSection, bad reporter) {
 	if d := s.LimitsTTL.Duration; d > 0 && d < time.Minute {
 		bad("smtp.limits_ttl", "must be at least 1m: a limit has to outlive the attempt in which it was learned")
 	}
+	if d := s.GatherTime.Duration; d < 0 || d > time.Minute {
+		bad("smtp.gather_time", `must be from 0s (never) to 1m`)
+	}
 	if s.ChunkingFrom < 0 {
 		bad("smtp.chunking_from", `must not be negative; write "0" to send every body by DATA`)
 	}
