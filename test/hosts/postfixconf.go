@@ -113,6 +113,7 @@ func (p *Postfix) masterCF() string {
 		"showq unix n - n - - showq",
 		"flush unix n - n 1000? 0 flush",
 		"rewrite unix - - n - - trivial-rewrite",
+		"verify unix - - n - 1 verify",
 		"tlsmgr unix - - n 1000? 1 tlsmgr",
 		"proxymap unix - - n - - proxymap",
 		"smtp unix - - n - - smtp",
