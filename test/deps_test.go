@@ -20,7 +20,9 @@ var allowed = map[string][]string{
 	"resolver":     {},
 	"feed":         {"feed/wire", "resolver"},
 	"lmtp":         {"feed", "feed/wire", "resolver"},
-	"cmd/smtpfeed": {"feed", "feed/wire", "resolver", "lmtp"},
+	"cmd/smtpfeed": {"feed", "feed/wire", "resolver", "lmtp", "cmd/smtpfeed/hostcheck"},
+
+	"cmd/smtpfeed/hostcheck": {},
 }
 
 // only is where a library may be used, besides in tests.

@@ -10,33 +10,57 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/smtpfeed/smtpfeed/cmd/smtpfeed/hostcheck"
 	"github.com/smtpfeed/smtpfeed/resolver"
 )
 
-type checkCommand struct{ configFlag }
+type checkCommand struct {
+	configFlag
+	hostFlags
+}
 
-// Run prints the effective configuration to standard output and what is wrong to standard error.
+// Run prints the effective configuration to standard output and the findings to standard error, the worst first. What is slow
+// or only worth knowing does not make it fail.
 func (c checkCommand) Run(s streams) error {
 	conf, err := loadConfig(c.Config)
 	if err != nil {
 		return err
 	}
 	fmt.Fprint(s.out, conf)
-	found := examine(conf, raiseFileLimit())
-	for _, p := range found {
-		fmt.Fprintf(s.err, "smtpfeed: %s\n", p)
+	found := wrong(examine(conf, raiseFileLimit()))
+	servers, silent := examineResolver(conf)
+	found = append(found, wrong(silent)...)
+	// Names come first: a server may answer nothing for a while after a burst.
+	found = append(found, examineName(conf.Hostname, sources(conf.SMTP.Family.Family), servers.ask)...)
+	found = append(found, examineBursts(servers)...)
+	found = append(found, c.examineHosts(conf)...)
+	bad := 0
+	for _, f := range hostcheck.Sort(found) {
+		fmt.Fprintf(s.err, "smtpfeed: %s\n", f)
+		if f.Severity <= hostcheck.Unsafe {
+			bad++
+		}
 	}
-	if len(found) > 0 {
-		return &failure{exitConfig, errors.New(count(len(found), "problem") + " found")}
+	if bad > 0 {
+		return &failure{exitConfig, errors.New(count(bad, "problem") + " found")}
 	}
 	return nil
+}
+
+// wrong makes findings of texts that begin with a key of the configuration.
+func wrong(texts []string) []hostcheck.Finding {
+	var found []hostcheck.Finding
+	for _, t := range texts {
+		key, text, _ := strings.Cut(t, ": ")
+		found = append(found, hostcheck.Finding{Severity: hostcheck.Wrong, Where: key, Text: text})
+	}
+	return found
 }
 
 // examine looks for what would go wrong on this machine; files is the limit of open files.
 func examine(c Config, files int) []string {
 	var found []string
 	found = append(found, examineHostname(c.Hostname)...)
-	found = append(found, examineResolver(c)...)
 	for _, l := range c.LMTP.Listen {
 		found = append(found, examineSocket("lmtp.listen", l)...)
 	}
@@ -57,24 +81,29 @@ func examineHostname(name string) []string {
 	return []string{fmt.Sprintf("hostname: %q is not fully qualified, and many servers refuse mail from it: set hostname = \"mail.example.org\"", name)}
 }
 
-// examineResolver asks each DNS server for our own name. Any answer will do, also that the name does not exist.
-func examineResolver(c Config) []string {
+// examineResolver asks each DNS server for our own name. Any answer will do, also that the name does not exist. It returns
+// those that answered.
+func examineResolver(c Config) (answered dnsServers, silent []string) {
 	base := c.resolverConfig(nil)
 	servers := base.Servers
 	if len(servers) == 0 {
 		servers = []string{""} // those of the system, together
 	}
-	var found []string
 	for _, s := range servers {
 		base.Servers = nil
 		if s != "" {
 			base.Servers = []string{s}
 		}
-		if err := askResolver(base, c.Hostname); err != nil {
-			found = append(found, fmt.Sprintf("dns.servers: %v", err))
+		switch err := askResolver(base, c.Hostname); {
+		case err != nil:
+			silent = append(silent, fmt.Sprintf("dns.servers: %v", err))
+		case s == "":
+			answered = systemServers(resolvConf)
+		default:
+			answered = append(answered, s)
 		}
 	}
-	return found
+	return answered, silent
 }
 
 // askResolver returns why a resolver of this configuration does not answer.

@@ -50,8 +50,9 @@ func TestExamineResolver(t *testing.T) {
 			conf.Hostname = "mail.example.org"
 			conf.DNS.Timeout.Duration = 200 * time.Millisecond
 			conf.DNS.Servers = []Server{{netip.MustParseAddrPort(zone(soa))}, {netip.MustParseAddrPort(c.server)}}
-			found := examineResolver(conf)
+			answered, found := examineResolver(conf)
 			require.Len(t, found, c.problems, "each server is asked by itself")
+			assert.Len(t, answered, 2-c.problems, "and those that answer are told")
 			if c.problems > 0 {
 				assert.Contains(t, found[0], c.server, "and the bad one is named")
 			}

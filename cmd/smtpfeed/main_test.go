@@ -23,7 +23,7 @@ func TestMain(m *testing.M) {
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:  "testdata",
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "dns": serveZone, "occupy": occupy, "expand": expand, "crlf": crlf},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "dns": serveZone, "occupy": occupy, "expand": expand, "crlf": crlf, "sources": appendSources, "lossy": serveLossy},
 	})
 }
 

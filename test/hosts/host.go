@@ -3,6 +3,8 @@ package hosts
 import (
 	"os"
 	"os/exec"
+	"path/filepath"
+	"runtime"
 )
 
 // A Host is an instance of a host MTA. Its methods are for one goroutine at a time, except Addr, Log and Sendmail.
@@ -71,4 +73,10 @@ func Root() string {
 		return dir
 	}
 	return "/var/cache/smtpfeed-hosts"
+}
+
+// Patches is the path of a file in this repository's patches/, which an administrator applies: what is tested is what ships.
+func Patches(name string) string {
+	_, here, _, _ := runtime.Caller(0)
+	return filepath.Join(filepath.Dir(here), "../../patches", name)
 }

@@ -43,6 +43,14 @@ func NewPostfix(s Setup) (*Postfix, error) {
 	if err := run("chown", "postfix", s.path("data")); err != nil {
 		return nil, err
 	}
+	if s.Feed != "" {
+		if err := p.apply(); err != nil {
+			return nil, err
+		}
+	}
+	if err := p.settle(); err != nil {
+		return nil, err
+	}
 	return p, run(command("postfix"), "-c", s.Dir, "check") // makes what is below the queue directory
 }
 

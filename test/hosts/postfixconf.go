@@ -1,6 +1,8 @@
 package hosts
 
 import (
+	"fmt"
+	"os"
 	"slices"
 	"strings"
 )
@@ -25,37 +27,49 @@ func (p *Postfix) mainCF() string {
 		"smtpd_relay_restrictions = permit_mynetworks, reject",
 		"smtpd_recipient_restrictions =",
 		"smtpd_peername_lookup = no",
-		"smtpd_recipient_limit = 200000",
 		"smtpd_authorized_verp_clients = $mynetworks", // else XVERP is not offered
-		// The queue file's size counts, with some 100 octets a recipient: by default a list of 100,000 is "552 message file too big".
-		"message_size_limit = 100000000",
 		"mailbox_size_limit = 0",
 		"in_flow_delay = 0",
 	}, p.delivery()...)
-	return lastOfEach(append(lines, p.setup.Settings...))
+	return lastOfEach(lines)
 }
 
-// delivery is through smtpfeed, or Debian's, or that tuned.
+// settle adds the Setup's settings to main.cf, behind those that are there.
+func (p *Postfix) settle() error {
+	text, err := os.ReadFile(p.setup.path("main.cf"))
+	if err != nil {
+		return err
+	}
+	lines := slices.Collect(strings.Lines(string(text)))
+	for i, l := range lines {
+		lines[i] = strings.TrimSuffix(l, "\n")
+	}
+	return p.setup.write(file{"main.cf", lastOfEach(append(lines, p.setup.Settings...))})
+}
+
+// apply has patches/postfix join it with smtpfeed, as an administrator does.
+func (p *Postfix) apply() error {
+	socket, isUnix := strings.CutPrefix(p.setup.Feed, "unix:")
+	if !isUnix {
+		return fmt.Errorf("%q is no unix socket", p.setup.Feed)
+	}
+	argv := []string{Patches("postfix/smtpfeed-postfix"), "apply", "-c", p.setup.Dir, "-s", socket}
+	if p.setup.Variant == "oqmgr" {
+		argv = append(argv, "--oqmgr")
+	}
+	return run(argv...)
+}
+
+// delivery is Debian's, or that tuned; for smtpfeed it is what keeps bounces to a test's own host simple, and patches/postfix does the rest.
 func (p *Postfix) delivery() []string {
 	if p.setup.Feed == "" {
 		return p.itself()
 	}
-	transport := "smtpfeed:" + strings.Replace(p.setup.Feed, "tcp:", "inet:", 1)
 	return []string{
 		"inet_interfaces = 127.0.0.1",
 		"inet_protocols = ipv4",
 		"smtp_dns_support_level = disabled",
 		"smtp_tls_security_level = none",
-		"lmtp_tls_security_level = none",
-		"default_transport = " + transport,
-		"relay_transport = " + transport,
-		"smtpfeed_destination_recipient_limit = 2000",
-		"smtpfeed_initial_destination_concurrency = 200",
-		"smtpfeed_destination_concurrency_limit = 200",
-		"smtpfeed_destination_concurrency_failed_cohort_limit = 0",
-		"qmgr_message_recipient_limit = 200000",
-		"smtpfeed_recipient_limit = 200000",
-		"duplicate_filter_limit = 0",
 	}
 }
 
@@ -68,6 +82,9 @@ func (p *Postfix) itself() []string {
 		"smtp_tls_session_cache_database = btree:${data_directory}/smtp_scache",
 		"inet_protocols = all",
 		"smtp_tcp_port = " + p.setup.World.Port,
+		"smtpd_recipient_limit = 200000",
+		// The queue file's size counts, with some 100 octets a recipient: by default a list of 100,000 is "552 message file too big".
+		"message_size_limit = 100000000",
 	}
 	if !p.setup.Tuned {
 		return lines
@@ -99,15 +116,10 @@ func lastOfEach(settings []string) string {
 
 // masterCF has the services that mail needs, none of them in a chroot.
 func (p *Postfix) masterCF() string {
-	manager := "qmgr"
-	if p.setup.Variant == "oqmgr" {
-		manager = "oqmgr"
-	}
 	services := []string{
 		p.addr + " inet n - n - - smtpd",
-		"smtpfeed unix - - n - 200 lmtp -o lmtp_data_done_timeout=3600s -o daemon_timeout=86400s",
 		"postlog unix-dgram n - n - 1 postlogd",
-		"qmgr unix n - n 300 1 " + manager,
+		"qmgr unix n - n 300 1 qmgr",
 		"pickup unix n - n 60 1 pickup",
 		"cleanup unix n - n - 0 cleanup",
 		"showq unix n - n - - showq",
