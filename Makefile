@@ -1,10 +1,10 @@
-# smtpfeed: build, test, check, fuzz, bench, growth, demo. Each target works on a fresh machine with Go, git and make.
+# smtpfeed: build, test, check, fuzz, bench, bench-hosts, growth, demo. Each target works on a fresh machine with Go, git and make.
 
 GO       ?= go
 FUZZTIME ?= 60s
 export CGO_ENABLED ?= 1
 
-.PHONY: build test check lint fuzz bench growth demo clean need
+.PHONY: build test check lint fuzz bench bench-hosts growth demo clean need
 
 build:
 	$(GO) build -o bin/smtpfeed ./cmd/smtpfeed
@@ -38,6 +38,11 @@ fuzz:
 # Without BENCH it is the whole table, which goes into the README (see test/bench/doc.go). The flags may be others: BENCH="-shapes a,b".
 bench: bin/bench
 	bin/bench $(or $(BENCH),-write)
+
+# Lists through each host MTA, alone and with smtpfeed, as the README shows it. BENCH="-hosts postfix -lists 10000" does less.
+bench-hosts: bin/bench
+	@sh test/hosts/need
+	bin/bench hosts $(or $(BENCH),-write)
 
 # Time against recipients and against hosts, as the README shows it.
 growth: bin/bench

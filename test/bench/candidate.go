@@ -37,7 +37,20 @@ type figures struct {
 	Memory       float64 // octets at the peak
 	World        float64 // seconds of CPU that the world used meanwhile; not in the table
 
+	hostFigures
 	began time.Time // the hand-over
+}
+
+// hostFigures are those of a run through a host MTA, whose clock starts at the submission. Dot is then smtpfeed's last one.
+type hostFigures struct {
+	Messages   float64 // in which the list was submitted
+	Intake     float64 // seconds to the host's reply to the end of the last message
+	Empty      float64 // seconds until the host's queue was empty
+	Envelopes  float64 // LMTP transactions
+	FeedCPU    float64 // smtpfeed's part of CPU
+	FeedMemory float64 // smtpfeed's part of Memory
+	// What the host's programs used until Intake and after it, in seconds of CPU.
+	Taking, Giving map[string]float64
 }
 
 // A run is what the table calls it, and its figures.

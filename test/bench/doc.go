@@ -3,13 +3,16 @@
 //
 //	bench [-shapes a,b] [-by raw,smtpfeed,postfix,tuned] [-rounds 3] [-small] [-write] [-profile DIR]   the table
 //	bench growth [-out FILE.svg] [the same]   time against recipients and hosts, as a picture
+//	bench hosts [-hosts a,b] [-lists 10000,100000] [-ways shipped,tuned,smtpfeed] [-most N] [-patience 15m] [-rounds 3] [-small] [-write]
+//	                                          lists through host MTAs, alone and with smtpfeed, as another table
 //	bench raw [PROFILE]                       the raw client's process
 //
 // `make bench` builds what it needs, runs it and writes the table into the README, which takes three quarters of an hour;
 // BENCH="-shapes a,b -by raw,smtpfeed" does less, BENCH=-small a tenth of everything, and both only print. Behind the table stands which of
-// the project's goals were reached. `make growth` draws test/bench/growth.svg. Postfix takes part when it is installed and the bench
-// runs as root: its master needs that, and so does a resolv.conf of its own, which is bind-mounted in a private mount namespace.
-// Nothing outside of temporary directories is changed, and no other Postfix on the machine is disturbed.
+// the project's goals were reached. `make growth` draws test/bench/growth.svg, `make bench-hosts` writes the other table, which takes
+// some two hours. Host MTAs take part when they are there and the bench runs as root: they need that, and so does a resolv.conf of
+// their own, which is bind-mounted in a private mount namespace. Nothing outside of temporary directories is changed, and no other MTA on the
+// machine is disturbed.
 //
 // # Who takes part
 //
@@ -24,14 +27,35 @@
 // remembers them; its row says so. For personal mail its sessions are warm: each host has got some messages before the clock starts. For
 // VERP it has a [[verp]] rule.
 //
-// Postfix is as Debian ships it, without the chroot, and writes its log. It has been warmed up, so that its delivery processes exist; its
-// clock starts when a message that is complete in its queue is shown to the queue manager, so that intake, which smtpfeed would have
-// behind a host MTA as well, is no part of it. The tuned one has ten times the processes and as much concurrency as smtpfeed
-// is allowed (see tuning); for personal mail it has one process for each message that smtpfeed is given at once. VERP it is asked for with
-// XVERP (its VERP_README). Its message_size_limit is raised, because the size that counts is that of the queue file with all recipients in it.
+// Postfix is an instance of package hosts: as Debian ships it, without the chroot, and writes its log. It has been warmed up, so that its
+// delivery processes exist; its clock starts when a message that is complete in its queue is shown to the queue manager, so that intake,
+// which smtpfeed would have behind a host MTA as well, is no part of it. The tuned one has ten times the processes and as much concurrency
+// as smtpfeed is allowed; for personal mail it has one process for each message that smtpfeed is given at once. VERP it is asked for
+// with XVERP (its VERP_README). Its message_size_limit is raised, because the size that counts is that of the queue file with all recipients in it.
 //
 // Recipients come in no order of domains, as subscribers do. That costs Postfix's defaults much on the largest list: its queue manager
 // sees some thousands of recipients at a time and can group only those.
+//
+// # Host MTAs
+//
+// bench hosts gives a list to each host MTA of package hosts by SMTP, as a list server does, and lets it deliver in three ways: alone as
+// Debian ships it, alone and tuned, and with smtpfeed as patches/ recommends. The lists are in the same 10,000 domains on 200 hosts and
+// differ in their length only: so the two of them say how the work of each part grows. A host that takes fewer recipients in a message
+// gets the list as several, each over a connection of its own, and a line below the table says so.
+//
+// The clock starts when the first submission connects. Intake ends with the host's 250 to the last end of data; handing over with the
+// last final dot that smtpfeed got from the host (its delivery records tell); delivery with the last recipient's final reply; and noting
+// the replies when the host's queue is empty. What of a part is done while the one before still goes on is not in its figure.
+//
+// A host runs when the clock starts, and has seen an address probe. smtpfeed has seen nothing and knows neither a domain nor a host. Postfix
+// alone has been warmed up, since its processes stay for a while.
+//
+// CPU and memory are those of all of the host's processes, also of those whose parents have ended: the bench is the parent of
+// orphans below it (household). Memory is the peak of their sum, looked for up to ten times a second; smtpfeed's peak is added.
+//
+// A run that takes more than -patience is ended, and its row says how far it had come; a list is left out when a shorter one says that
+// it would take that long; and a run of more than three minutes is not repeated. One host's failure is told at the end, and keeps the
+// table from the README. OpenSMTPD delivers to port 25 only: the world is there when OpenSMTPD delivers itself.
 //
 // # What is measured
 //
@@ -56,10 +80,13 @@
 // # Goroutines
 //
 // One for each connection of the raw client, of smtpfeed's LMTP callers and of the injection into Postfix, which their starters wait for;
+// one that looks at a host's memory, which the measurement waits for;
 // one for each large group of commands being written (smtp.go), which ends with the group's replies or its connection; one that waits for
 // smtpfeed's process; one for a profile, which its starter waits for; one that passes SIGTERM on, for as long as the program runs.
 //
 // # Bugs
 //
 // It runs on Linux only.
+//
+// What a host's programs used is told by their names; of those that have ended only the sum is known, which is called "(ended)".
 package main

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 )
@@ -29,13 +30,17 @@ func main() {
 // command is the program.
 func command(args []string) error {
 	mode := "table"
-	if len(args) > 0 && (args[0] == "raw" || args[0] == "growth") {
+	if len(args) > 0 && slices.Contains([]string{"raw", "growth", "hosts"}, args[0]) {
 		mode, args = args[0], args[1:]
 	}
 	if mode == "raw" {
 		return rawMain(strings.Join(args, ""), os.Stdin, os.Stdout)
 	}
 	cleanUp()
+	if mode == "hosts" {
+		allowDescriptors()
+		return hostsMain(args)
+	}
 	everybody := "raw,smtpfeed,postfix,tuned"
 	if mode == "growth" {
 		everybody = "raw,smtpfeed" // on a scale that shows their growth, Postfix would not be on the picture
@@ -88,7 +93,7 @@ func (o options) table() error {
 	if everybody, err := o.candidates(); err != nil || len(everybody) < len(strings.Split(o.by, ",")) {
 		return errors.Join(err, errors.New("somebody could not take part: the README keeps its table"))
 	}
-	return writeReadme(o.readme, text+growthPicture(growthFile))
+	return writeReadme(o.readme, tableMark, text+growthPicture(growthFile))
 }
 
 // parse reads the flags; everybody is who delivers by default.
@@ -98,18 +103,23 @@ func parse(everybody string, args []string) (o options) {
 		keys = append(keys, s.key)
 	}
 	f := flag.NewFlagSet("bench", flag.ExitOnError)
-	f.StringVar(&o.smtpfeed, "smtpfeed", "bin/smtpfeed", "the smtpfeed binary")
-	f.StringVar(&o.internetd, "internetd", "bin/internetd", "the simulated internet's binary")
+	o.common(f)
 	f.StringVar(&o.shapes, "shapes", strings.Join(keys, ","), "what to deliver")
 	f.StringVar(&o.by, "by", everybody, "who delivers: raw, smtpfeed, postfix, tuned")
-	f.IntVar(&o.rounds, "rounds", 3, "of each shape; the table has the medians")
-	f.BoolVar(&o.small, "small", false, "a tenth of everything, for a quick look")
-	f.BoolVar(&o.write, "write", false, "write the table into the README, between its marks")
-	f.StringVar(&o.readme, "readme", "README.md", "the README")
 	f.StringVar(&o.out, "out", growthFile, "growth: where the picture goes")
 	f.StringVar(&o.profile, "profile", "", "an existing `directory` for profiles of smtpfeed and the raw client; they disturb what is measured")
 	f.Parse(args) // ExitOnError: it returns no error
 	return o
+}
+
+// common are the flags of all modes.
+func (o *options) common(f *flag.FlagSet) {
+	f.StringVar(&o.smtpfeed, "smtpfeed", "bin/smtpfeed", "the smtpfeed binary")
+	f.StringVar(&o.internetd, "internetd", "bin/internetd", "the simulated internet's binary")
+	f.IntVar(&o.rounds, "rounds", 3, "of everything; the table has the medians")
+	f.BoolVar(&o.small, "small", false, "a tenth of everything, for a quick look")
+	f.BoolVar(&o.write, "write", false, "write the table into the README, between its marks")
+	f.StringVar(&o.readme, "readme", "README.md", "the README")
 }
 
 // allowDescriptors makes room for the worlds with 10,000 hosts and as many sessions; the processes that we start inherit it. What

@@ -20,6 +20,7 @@ func cpu(pid int) (time.Duration, error) {
 
 // A procStat is the part of proc(5)'s stat that is wanted.
 type procStat struct {
+	name         string // its program's, of which the kernel keeps 15 octets
 	parent       int
 	self, reaped time.Duration // used by itself, and by children that it has waited for
 }
@@ -32,9 +33,11 @@ func readStat(pid int) (procStat, error) {
 	return parseStat(string(b))
 }
 
-// parseStat reads fields 4 and 14 to 17. The second field is the command's name in brackets, which may hold anything.
+// parseStat reads fields 2, 4 and 14 to 17. The second field is the command's name in brackets, which may hold anything.
 func parseStat(text string) (p procStat, err error) {
-	f := strings.Fields(text[strings.LastIndexByte(text, ')')+1:])
+	front, back, _ := cutLast(text, ')')
+	_, name, _ := strings.Cut(front, "(")
+	f := strings.Fields(back)
 	if len(f) < 15 {
 		return p, fmt.Errorf("no process's stat: %q", text)
 	}
@@ -44,7 +47,15 @@ func parseStat(text string) (p procStat, err error) {
 			return p, err
 		}
 	}
-	return procStat{int(n[1]), time.Duration(n[11]+n[12]) * tick, time.Duration(n[13]+n[14]) * tick}, nil
+	return procStat{name, int(n[1]), time.Duration(n[11]+n[12]) * tick, time.Duration(n[13]+n[14]) * tick}, nil
+}
+
+// cutLast cuts around the last sep.
+func cutLast(s string, sep byte) (before, after string, found bool) {
+	if i := strings.LastIndexByte(s, sep); i >= 0 {
+		return s[:i], s[i+1:], true
+	}
+	return "", s, false
 }
 
 // peakMemory is the most memory that a process ever held, in octets (VmHWM of proc(5)).

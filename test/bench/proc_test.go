@@ -15,7 +15,7 @@ func TestStatIsRead(t *testing.T) {
 	const text = "4711 (a ) b (c) S 42 4711 4711 0 -1 4194560 1 2 3 4 150 25 7 3 20 0 1 0 100 1000 10 18446744073709551615\n"
 	p, err := parseStat(text)
 	require.NoError(t, err)
-	assert.Equal(t, procStat{parent: 42, self: 1750 * time.Millisecond, reaped: 100 * time.Millisecond}, p, "whatever the command's name is")
+	assert.Equal(t, procStat{name: "a ) b (c", parent: 42, self: 1750 * time.Millisecond, reaped: 100 * time.Millisecond}, p, "whatever the command's name is")
 	for name, bad := range map[string]string{"empty": "", "short": "1 (x) S 1 2", "no number": "1 (x) S x 2 3 4 5 6 7 8 9 10 11 12 13 14 15"} {
 		_, err := parseStat(bad)
 		assert.Error(t, err, name)

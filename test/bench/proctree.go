@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -12,10 +13,23 @@ import (
 // one that its parent has waited for.
 func treeCPU(root int) (sum time.Duration, err error) {
 	all, err := tree(root)
+	return sumCPU(timed(all)), err
+}
+
+// timed are processes with their times as exact as can be.
+func timed(all map[int]procStat) map[int]procStat {
 	for pid, p := range all {
-		sum += p.reaped + exact(pid, p.self)
+		p.self = exact(pid, p.self)
+		all[pid] = p
 	}
-	return sum, err
+	return all
+}
+
+func sumCPU(all map[int]procStat) (sum time.Duration) {
+	for _, p := range all {
+		sum += p.self + p.reaped
+	}
+	return sum
 }
 
 // exact is the time in nanoseconds of a process of one thread (Documentation/scheduler/sched-stats.rst): with a thousand that live for
@@ -33,26 +47,31 @@ func exact(pid int, rough time.Duration) time.Duration {
 }
 
 // treeMemory is the memory of a process and all below it, in octets; what several share is counted once (PSS).
-func treeMemory(root int) (sum int64, err error) {
+func treeMemory(root int) (int64, error) {
 	all, err := tree(root)
+	return memory(all), err
+}
+
+// memory is that of some processes.
+func memory(all map[int]procStat) (sum int64) {
 	for pid := range all {
 		n, err := fieldOf(fmt.Sprintf("/proc/%d/smaps_rollup", pid), "Pss:")
 		if err == nil { // else it has just ended
 			sum += n
 		}
 	}
-	return sum, err
+	return sum
 }
 
-// tree is a process and all below it.
-func tree(root int) (map[int]procStat, error) {
+// tree is a process and all below it, but for other trees that hang on it.
+func tree(root int, but ...int) (map[int]procStat, error) {
 	everything, err := processes()
 	if err != nil {
 		return nil, err
 	}
 	below := make(map[int]procStat)
 	for pid := range everything {
-		for at := pid; at > 1; at = everything[at].parent {
+		for at := pid; at > 1 && !slices.Contains(but, at); at = everything[at].parent {
 			if at == root {
 				below[pid] = everything[pid]
 				break

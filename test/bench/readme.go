@@ -6,10 +6,10 @@ import (
 	"strings"
 )
 
-// The table stands between these in the README.
+// The tables stand in the README between <!-- NAME --> and <!-- /NAME -->.
 const (
-	markBegin = "<!-- bench -->"
-	markEnd   = "<!-- /bench -->"
+	tableMark = "bench"
+	hostsMark = "bench-hosts"
 )
 
 // growthFile is where the repository keeps the picture of growth.
@@ -23,26 +23,27 @@ func growthPicture(file string) string {
 	return "\n![Time to the last delivery, against recipients and against hosts](" + file + ")\n"
 }
 
-// replaceMarked puts text between the marks, which stand on lines of their own.
-func replaceMarked(document, text string) (string, error) {
-	before, rest, ok := strings.Cut(document, markBegin)
+// replaceMarked puts text between the marks of a name, which stand on lines of their own.
+func replaceMarked(document, name, text string) (string, error) {
+	begin, end := "<!-- "+name+" -->", "<!-- /"+name+" -->"
+	before, rest, ok := strings.Cut(document, begin)
 	if !ok {
-		return "", errors.New("there is no " + markBegin)
+		return "", errors.New("there is no " + begin)
 	}
-	_, after, ok := strings.Cut(rest, markEnd)
+	_, after, ok := strings.Cut(rest, end)
 	if !ok {
-		return "", errors.New("there is no " + markEnd + " behind " + markBegin)
+		return "", errors.New("there is no " + end + " behind " + begin)
 	}
-	return before + markBegin + "\n" + text + markEnd + after, nil
+	return before + begin + "\n" + text + end + after, nil
 }
 
-// writeReadme replaces the table in a file.
-func writeReadme(file, text string) error {
+// writeReadme replaces the table of a name in a file.
+func writeReadme(file, name, text string) error {
 	old, err := os.ReadFile(file)
 	if err != nil {
 		return err
 	}
-	fresh, err := replaceMarked(string(old), text)
+	fresh, err := replaceMarked(string(old), name, text)
 	if err != nil {
 		return err
 	}

@@ -17,6 +17,15 @@ type shape struct {
 	verp       bool // each recipient has an envelope sender of its own
 	again      bool // who remembers hosts does the work a second time
 	slow       bool // Debian's Postfix takes many minutes, and does it in the first round only
+	messages   int  // submissions of the one message; 0 is one
+}
+
+// contents is how many different ones arrive: a host's Received header tells submissions of the same message apart.
+func (s shape) contents() int {
+	if s.personal() {
+		return s.recipients
+	}
+	return max(1, s.messages)
 }
 
 // personal says that each recipient has a message of its own.

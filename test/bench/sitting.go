@@ -68,7 +68,7 @@ func enter(rows []row, s shape, r run) []row {
 func dnsFor(all []candidate) string {
 	for _, c := range all {
 		if _, ok := c.(postfix); ok {
-			return dnsForPostfix
+			return dnsForHosts
 		}
 	}
 	return "127.0.0.1:0"
@@ -91,7 +91,7 @@ func (o options) candidates() (all []candidate, err error) {
 			}
 			all = append(all, postfix{tuned: key == "tuned"})
 		case "smtpfeed":
-			all = append(all, feeder{o.smtpfeed, o.profile})
+			all = append(all, feeder{program: o.smtpfeed, profile: o.profile})
 		default:
 			return nil, fmt.Errorf("nobody is called %q", key)
 		}

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"sync"
 	"syscall"
 	"time"
@@ -18,7 +19,8 @@ import (
 // knows no host and no domain.
 type feeder struct {
 	program string
-	profile string // where profiles go; "" is nowhere
+	profile string   // where profiles go; "" is nowhere
+	doors   []string // "unix:PATH" or "tcp:IP:PORT" where it listens beside its socket
 }
 
 func (feeder) name() string { return "smtpfeed" }
@@ -147,15 +149,16 @@ func (d *daemon) warm(s shape) error {
 type daemon struct {
 	cmd         *exec.Cmd
 	dir, socket string
+	doors       []string   // see feeder
 	ended       chan error // from the process's waiter, once
 }
 
 func startDaemon(f feeder, s shape, w *world) (*daemon, error) {
-	dir, err := os.MkdirTemp("", "smtpfeed-bench-")
+	dir, err := sharedDir("smtpfeed-bench-")
 	if err != nil {
 		return nil, err
 	}
-	d := &daemon{dir: dir, socket: filepath.Join(dir, "lmtp.sock"), ended: make(chan error, 1)}
+	d := &daemon{dir: dir, socket: filepath.Join(dir, "lmtp.sock"), doors: f.doors, ended: make(chan error, 1)}
 	if err := d.start(f, d.config(s, w)); err != nil {
 		os.RemoveAll(dir)
 		return nil, err
@@ -209,11 +212,16 @@ func (d *daemon) ready() error {
 	return errors.New("it takes no connections")
 }
 
-// config is the defaults but for where things are, and what the shape is about.
+// config is the defaults but for where things are, who may come, and what the shape is about.
 func (d *daemon) config(s shape, w *world) string {
+	listen := strconv.Quote("unix:" + d.socket)
+	for _, door := range d.doors {
+		listen += ", " + strconv.Quote(door)
+	}
 	text := fmt.Sprintf(`hostname = "lists.example.org"
 [lmtp]
-listen = ["unix:%s"]
+listen = [%s]
+socket_mode = "0666"   # host MTAs have users of their own
 [dns]
 servers = [%q]
 [smtp]
@@ -223,7 +231,7 @@ prohibited = []   # the simulated internet is on loopback
 deliveries = %q
 [admin]
 listen = "unix:%s"
-`, d.socket, w.dns, w.port, filepath.Join(d.dir, "deliveries.jsonl"), filepath.Join(d.dir, "admin.sock"))
+`, listen, w.dns, w.port, filepath.Join(d.dir, "deliveries.jsonl"), filepath.Join(d.dir, "admin.sock"))
 	if s.verp {
 		text += fmt.Sprintf("[[verp]]\nsender = %q\ntemplate = %q\n", sender, verpSender)
 	}

@@ -37,14 +37,14 @@ func (r row) memory() float64 { return r.median(func(f figures) float64 { return
 
 func (r row) mean() float64 { return r.median(func(f figures) float64 { return f.Mean }) }
 
-// A column is one of the table's.
-type column struct {
+// A column is one of a table's, whose rows are R.
+type column[R any] struct {
 	title string
-	cell  func(r row, all []row) string
+	cell  func(r R, all []R) string
 }
 
-func columns() []column {
-	return []column{
+func columns() []column[row] {
+	return []column[row]{
 		{"shape", func(r row, _ []row) string { return r.shape.key }},
 		{"by", func(r row, _ []row) string { return r.candidate }},
 		{"last delivery", of(seconds, func(f figures) float64 { return f.Wall })},
@@ -87,22 +87,26 @@ func fraction(above, below row) string {
 
 // table is the whole of it as Markdown, with what the letters of the shapes mean below.
 func table(rows []row) string {
+	return fmt.Sprintf("%s\n%s\nMedians of the rounds; %s.\n", markdown(columns(), rows, 2), legend(rows), machine())
+}
+
+// markdown is a table whose first columns, so many, are text, and the others figures.
+func markdown[R any](columns []column[R], rows []R, words int) string {
 	var b strings.Builder
 	line := func(cells []string) { b.WriteString("| " + strings.Join(cells, " | ") + " |\n") }
 	var titles, rule []string
-	for i, c := range columns() {
-		titles, rule = append(titles, c.title), append(rule, map[bool]string{true: "---", false: "---:"}[i < 2])
+	for i, c := range columns {
+		titles, rule = append(titles, c.title), append(rule, map[bool]string{true: "---", false: "---:"}[i < words])
 	}
 	line(titles)
 	line(rule)
 	for _, r := range rows {
 		var cells []string
-		for _, c := range columns() {
+		for _, c := range columns {
 			cells = append(cells, c.cell(r, rows))
 		}
 		line(cells)
 	}
-	fmt.Fprintf(&b, "\n%s\nMedians of the rounds; %s.\n", legend(rows), machine())
 	return b.String()
 }
 

@@ -84,18 +84,19 @@ func TestFiguresAreWrittenForReaders(t *testing.T) {
 }
 
 func TestReadmeKeepsWhatIsAroundTheTable(t *testing.T) {
-	got, err := replaceMarked("before\n<!-- bench -->\nold\n<!-- /bench -->\nbehind\n", "new\n")
+	got, err := replaceMarked("before\n<!-- bench -->\nold\n<!-- /bench -->\nbehind\n", "bench", "new\n")
 	require.NoError(t, err)
 	assert.Equal(t, "before\n<!-- bench -->\nnew\n<!-- /bench -->\nbehind\n", got, "only the table changes")
-	again, err := replaceMarked(got, "new\n")
+	again, err := replaceMarked(got, "bench", "new\n")
 	require.NoError(t, err)
 	assert.Equal(t, got, again, "writing it twice changes nothing")
 	for name, text := range map[string]string{
 		"no marks":             "text",
 		"no end":               "<!-- bench -->\n",
 		"the end comes before": "<!-- /bench -->\n<!-- bench -->\n",
+		"another table's":      "<!-- bench-hosts -->\n<!-- /bench-hosts -->\n",
 	} {
-		_, err := replaceMarked(text, "new\n")
+		_, err := replaceMarked(text, "bench", "new\n")
 		assert.Error(t, err, name)
 	}
 }

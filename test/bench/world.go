@@ -24,7 +24,7 @@ type world struct {
 
 // startWorld starts the world of a shape, its DNS server at an address of our own choice.
 func startWorld(program, dns string, c internet.Config) (*world, error) {
-	w := &world{cmd: exec.Command(program, "-dns", dns, "-control", "127.0.0.1:0", "-port", "0",
+	w := &world{cmd: exec.Command(program, "-dns", dns, "-control", "127.0.0.1:0", "-port", strconv.Itoa(c.Port),
 		"-domains", strconv.Itoa(c.Domains), "-hosts", strconv.Itoa(c.Hosts), "-dead", strconv.Itoa(c.DeadHosts), "-silent="+strconv.FormatBool(c.Silent),
 		"-big", strconv.Itoa(c.Big), "-big-hosts", strconv.Itoa(c.BigHosts), "-additional="+strconv.FormatBool(c.Additional),
 		"-rtt", c.RTT.String(), "-processing", c.Processing.String(), "-dns-delay", c.DNSDelay.String(),
@@ -116,10 +116,7 @@ func (w *world) get(path string, into any) error {
 
 // exactlyOnce finds what a candidate did wrong.
 func exactlyOnce(s shape, r internet.Report, missing internet.Addresses) error {
-	contents := 1
-	if s.personal() {
-		contents = s.recipients
-	}
+	contents := s.contents()
 	wrong := missing.Count + r.Duplicates.Count + r.Misrouted.Count + r.Unknown.Count + r.Missent.Count + r.Violations + r.Refused
 	if r.Recipients == s.recipients && r.Contents == contents && wrong == 0 {
 		return nil

@@ -15,6 +15,7 @@ type Mail struct {
 	To      []string
 	Params  string // of MAIL, with a space in front
 	Content string
+	Taken   func() // called when the server has accepted the end of data; nil is nothing
 }
 
 // patience is how long the whole of a submission may take: sendmail needs minutes for a hundred thousand recipients.
@@ -23,13 +24,18 @@ const patience = 15 * time.Minute
 // Submit gives mails to an SMTP server over one connection, one after the other. Each sender and all recipients must be accepted. It
 // returns the server's replies to the ends of data.
 func Submit(addr string, mails ...Mail) (replies []string, err error) {
+	return SubmitUntil(time.Now().Add(patience), addr, mails...)
+}
+
+// SubmitUntil is Submit with another end to patience. Past it the error is os.ErrDeadlineExceeded.
+func SubmitUntil(end time.Time, addr string, mails ...Mail) (replies []string, err error) {
 	conn, err := net.Dial("tcp", addr)
 	if err != nil {
 		return nil, err
 	}
 	defer conn.Close()
-	conn.SetDeadline(time.Now().Add(patience))
-	c := &client{conn, bufio.NewReader(conn)}
+	conn.SetDeadline(end)
+	c := &client{conn: conn, in: bufio.NewReader(conn)}
 	if _, err := c.expect("220"); err != nil {
 		return nil, err
 	}
@@ -42,36 +48,26 @@ func Submit(addr string, mails ...Mail) (replies []string, err error) {
 			return replies, err
 		}
 		replies = append(replies, r)
+		if m.Taken != nil {
+			m.Taken()
+		}
 	}
 	return replies, c.say("QUIT", "221")
 }
 
 // A client is the client's side of SMTP.
 type client struct {
-	conn net.Conn
-	in   *bufio.Reader
+	conn       net.Conn
+	in         *bufio.Reader
+	pipelining bool // the server offered it; OpenSMTPD does not
 }
 
-// submit does one transaction. Recipients are pipelined (RFC 2920) while their replies are read, as neither side can keep many
-// thousands.
+// submit does one transaction.
 func (c *client) submit(m Mail) (reply string, err error) {
 	if err := c.say("MAIL FROM:<"+m.From+">"+m.Params, "250"); err != nil {
 		return "", err
 	}
-	sent := make(chan error, 1) // from the writing goroutine, once
-	go func() {
-		w := bufio.NewWriter(c.conn)
-		for _, to := range m.To {
-			fmt.Fprintf(w, "RCPT TO:<%s>\r\n", to)
-		}
-		sent <- w.Flush()
-	}()
-	for range m.To {
-		if _, err := c.expect("250"); err != nil {
-			return "", err
-		}
-	}
-	if err := <-sent; err != nil {
+	if err := c.recipients(m.To); err != nil {
 		return "", err
 	}
 	if err := c.say("DATA", "354"); err != nil {
@@ -81,6 +77,33 @@ func (c *client) submit(m Mail) (reply string, err error) {
 		return "", err
 	}
 	return c.expect("250")
+}
+
+// recipients tells the recipients, pipelined (RFC 2920) if the server knows that: while their replies are read, as neither side can
+// keep many thousands.
+func (c *client) recipients(all []string) error {
+	if !c.pipelining {
+		for _, to := range all {
+			if err := c.say("RCPT TO:<"+to+">", "250"); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	sent := make(chan error, 1) // from the writing goroutine, once
+	go func() {
+		w := bufio.NewWriter(c.conn)
+		for _, to := range all {
+			fmt.Fprintf(w, "RCPT TO:<%s>\r\n", to)
+		}
+		sent <- w.Flush()
+	}()
+	for range all {
+		if _, err := c.expect("250"); err != nil {
+			return err
+		}
+	}
+	return <-sent
 }
 
 // say writes a command and expects a reply.
@@ -102,6 +125,7 @@ func (c *client) expect(code string) (string, error) {
 		if len(line) < 4 || line[:3] != code {
 			return "", fmt.Errorf("reply of %v: %q instead of %s", c.conn.RemoteAddr(), line, code)
 		}
+		c.pipelining = c.pipelining || strings.TrimSpace(line[4:]) == "PIPELINING"
 		if line[3] != '-' {
 			return strings.TrimRight(line, "\r\n"), nil
 		}

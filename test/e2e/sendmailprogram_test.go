@@ -1,0 +1,69 @@
+package e2e
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/smtpfeed/smtpfeed/test/hosts"
+	"github.com/smtpfeed/smtpfeed/test/internet"
+	"github.com/smtpfeed/smtpfeed/test/mxsim"
+)
+
+// programRecipients is a list's size where sendmail runs a program for each message.
+const programRecipients = 1000
+
+// programWorld is where that list goes.
+func programWorld() internet.Config {
+	return internet.Config{
+		Domains: 500, Hosts: listHosts, DeadHosts: listDead, Refused: 2, Grey: 3,
+		RTT: 20 * time.Millisecond, Processing: 50 * time.Millisecond, DNSDelay: 5 * time.Millisecond, Additional: true,
+		MX: mxsim.Config{HoldGreeting: 500 * time.Millisecond},
+	}
+}
+
+// programForOthers is smtpfeed where the user as whom sendmail runs it can.
+func programForOthers(t *testing.T) string {
+	t.Helper()
+	program := filepath.Join(newDir(t, "smtpfeed-"), "smtpfeed")
+	text, err := os.ReadFile(os.Getenv(binaryVariable))
+	require.NoError(t, err, "there is a smtpfeed")
+	require.NoError(t, os.WriteFile(program, text, 0o755), "it can be copied")
+	return program
+}
+
+// sendmail runs a whole smtpfeed for each message: there is no daemon.
+func TestListThroughSendmailAndAProgram(t *testing.T) {
+	c := programWorld()
+	s := &sendmailSystem{system: startSendmailWorld(t, c)}
+	alone := &daemon{dir: newDir(t, "smtpfeed-")} // a place for files; it is not started
+	require.NoError(t, os.Chmod(alone.dir, 0o777), "the user as whom sendmail runs it can write records")
+	conf := alone.config(daemonConfig{world: s.world, routes: map[string][]string{"sender.test": {s.returns.host}}})
+	require.NoError(t, os.WriteFile(alone.path("smtpfeed.toml"), []byte(conf), 0o644), "smtpfeed is configured")
+	s.sendmail = startSendmail(t, hosts.Setup{
+		Variant: "program", Program: []string{programForOthers(t), "stdio", "-c", alone.path("smtpfeed.toml")},
+	})
+	s.submitList(t, c, programRecipients)
+	s.checkList(t, programRecipients)
+	assert.Len(t, linesWith(readLog(t, alone.path("deliveries.jsonl")), `"outcome":"delivered"`),
+		programRecipients*998/1000+1, "each delivery is recorded, that of the bounce too")
+}
+
+// The program hands its conversation to the daemon.
+func TestListThroughSendmailAndAProgramThatBridges(t *testing.T) {
+	c := programWorld()
+	s := &sendmailSystem{system: startSendmailWorld(t, c)}
+	s.feed = startDaemon(t, daemonConfig{world: s.world, routes: map[string][]string{"sender.test": {s.returns.host}}})
+	s.sendmail = startSendmail(t, hosts.Setup{
+		Variant: "via", Program: []string{programForOthers(t), "stdio", "--via", "unix:" + s.feed.lmtp()},
+	})
+	s.submitList(t, c, programRecipients)
+	s.checkList(t, programRecipients)
+	st := s.feed.idle(t)
+	assert.EqualValues(t, 3, st.Feed.EnvelopesTotal, "the daemon got the list, its bounce, and the second try")
+	assert.EqualValues(t, c.DeadHosts, st.Feed.DialsFailed, "and remembers at the second try what it learned at the first")
+}
