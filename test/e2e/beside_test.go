@@ -59,30 +59,12 @@ func newBeside(t *testing.T, c *systemConfig) *beside {
 // many.
 func startTCPDaemon(t *testing.T, c daemonConfig) (d *daemon, listen string) {
 	t.Helper()
-	d = &daemon{dir: newDir(t, "smtpfeed-")}
 	l, err := net.Listen("tcp", "127.0.54.1:0") // an address where no client's port can be in the way
 	require.NoError(t, err, "there is a socket for LMTP")
-	t.Cleanup(func() { l.Close() })
-	d.socket, err = l.(*net.TCPListener).File()
-	require.NoError(t, err, "the socket can be passed on")
-	t.Cleanup(func() { d.socket.Close() })
-	var more []string
 	for i := 2; i <= hosts.OpenSMTPDRelays; i++ {
-		more = append(more, fmt.Sprintf(`"tcp:127.0.54.%d:%d"`, i, l.Addr().(*net.TCPAddr).Port))
+		c.listen = append(c.listen, fmt.Sprintf("tcp:127.0.54.%d:%d", i, l.Addr().(*net.TCPAddr).Port))
 	}
-	conf := strings.Replace(d.config(c), "listen = []", "listen = ["+strings.Join(more, ", ")+"]", 1)
-	require.NoError(t, os.WriteFile(d.path("smtpfeed.toml"), []byte(conf), 0o600), "smtpfeed is configured")
-	showOnFailure(t, d.path("log"))
-	d.start(t)
-	t.Cleanup(func() {
-		if d.cmd != nil && !d.ending {
-			d.terminate(t)
-		}
-		if d.cmd != nil {
-			d.wait(t)
-		}
-	})
-	return d, "tcp:" + l.Addr().String()
+	return startDaemonAt(t, c, l.(*net.TCPListener)), "tcp:" + l.Addr().String()
 }
 
 // list gives the host MTA a list.

@@ -28,10 +28,11 @@ import (
 // A daemon is the smtpfeed process. It can be stopped and started again; its LMTP socket, which the test holds as systemd
 // would, stays.
 type daemon struct {
-	dir    string
-	socket *os.File
-	cmd    *exec.Cmd // nil: not running
-	ending bool      // it was told to end
+	dir        string
+	socket     *os.File
+	socketPath string    // of a Unix socket
+	cmd        *exec.Cmd // nil: not running
+	ending     bool      // it was told to end
 }
 
 // A daemonConfig is what of smtpfeed's configuration differs between tests.
@@ -41,17 +42,35 @@ type daemonConfig struct {
 	smtp   string              // more lines of [smtp]
 	lmtp   string              // more lines of [lmtp]
 	tables string              // more tables
+	listen []string            // where it listens beside the socket that the test holds
 }
 
 // startDaemon configures smtpfeed and starts it.
 func startDaemon(t *testing.T, c daemonConfig) *daemon {
 	t.Helper()
+	dir := newDir(t, "smtpfeed-")
+	path := filepath.Join(dir, "lmtp.sock")
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+	require.NoError(t, err, "there is a socket for LMTP")
+	require.NoError(t, os.Chmod(path, 0o666), "Postfix may connect")
+	d := startDaemonAt(t, c, l)
+	d.socketPath = path
+	return d
+}
+
+// A socket is one that can be passed on to another process.
+type socket interface {
+	net.Listener
+	File() (*os.File, error)
+}
+
+// startDaemonAt starts smtpfeed on a socket that the test holds, as systemd would.
+func startDaemonAt(t *testing.T, c daemonConfig, l socket) *daemon {
+	t.Helper()
 	d := &daemon{dir: newDir(t, "smtpfeed-")}
 	require.NoError(t, os.WriteFile(d.path("smtpfeed.toml"), []byte(d.config(c)), 0o600), "smtpfeed is configured")
-	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: d.lmtp(), Net: "unix"})
-	require.NoError(t, err, "there is a socket for LMTP")
 	t.Cleanup(func() { l.Close() })
-	require.NoError(t, os.Chmod(d.lmtp(), 0o666), "Postfix may connect")
+	var err error
 	d.socket, err = l.File()
 	require.NoError(t, err, "the socket can be passed on")
 	t.Cleanup(func() { d.socket.Close() })
@@ -71,19 +90,24 @@ func startDaemon(t *testing.T, c daemonConfig) *daemon {
 func (d *daemon) path(name string) string { return filepath.Join(d.dir, name) }
 
 // lmtp is the socket's path.
-func (d *daemon) lmtp() string { return d.path("lmtp.sock") }
+func (d *daemon) lmtp() string { return d.socketPath }
 
 func (d *daemon) config(c daemonConfig) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "hostname = \"feed.e2e.test\"\n[lmtp]\nlisten = []\n%s\n[dns]\nservers = [%q]\n", c.lmtp, c.world.DNSAddr())
+	fmt.Fprintf(&b, "hostname = \"feed.e2e.test\"\n[lmtp]\nlisten = %s\n%s\n[dns]\nservers = [%q]\n", list(c.listen), c.lmtp, c.world.DNSAddr())
 	fmt.Fprintf(&b, "[smtp]\nport = %d\nprohibited = []\n%s\n", c.world.Port(), c.smtp)
 	fmt.Fprintf(&b, "[log]\ndeliveries = %q\n[admin]\nlisten = %q\n", d.path("deliveries.jsonl"), "unix:"+d.path("admin.sock"))
 	for domain, hosts := range c.routes {
-		list, _ := json.Marshal(hosts) // strings: as TOML has them too
-		fmt.Fprintf(&b, "[[route]]\ndomain = %q\nhosts = %s\n", domain, list)
+		fmt.Fprintf(&b, "[[route]]\ndomain = %q\nhosts = %s\n", domain, list(hosts))
 	}
 	b.WriteString(c.tables)
 	return b.String()
+}
+
+// list is a list of strings as TOML has it, which is as JSON has it.
+func list(all []string) string {
+	text, _ := json.Marshal(append([]string{}, all...)) // strings can be told
+	return string(text)
 }
 
 // start starts the process and waits until it answers. sd_listen_fds(3) wants LISTEN_PID to be the number of the process

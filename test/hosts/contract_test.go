@@ -15,7 +15,16 @@ import (
 
 // makers makes an instance of each host.
 var makers = map[string]func(hosts.Setup) (hosts.Host, error){
-	"Postfix": func(s hosts.Setup) (hosts.Host, error) { return hosts.NewPostfix(s) },
+	"Postfix":  func(s hosts.Setup) (hosts.Host, error) { return hosts.NewPostfix(s) },
+	"sendmail": func(s hosts.Setup) (hosts.Host, error) { return hosts.NewSendmail(s) },
+	"OpenSMTPD": func(s hosts.Setup) (hosts.Host, error) {
+		s.Feed = "tcp:127.0.0.1:1" // by TCP only
+		return hosts.NewOpenSMTPD(s)
+	},
+	"Exim": func(s hosts.Setup) (hosts.Host, error) {
+		s.Feed = "tcp:127.0.0.1:1" // by TCP only
+		return hosts.NewExim(s)
+	},
 }
 
 // newDir makes a directory that a host's processes can reach: those of t.TempDir are closed to other users.

@@ -15,5 +15,6 @@
 //
 // # Goroutines
 //
-// One for each submission, which writes recipients while their replies are read, and ends with them.
+// One for each submission, which writes recipients while their replies are read, and ends with them. One for each running sendmail,
+// which writes its log; Stop waits for it.
 package hosts

@@ -50,22 +50,6 @@ func (s *Setup) accounts(more ...account) ([]bind, error) {
 	return binds, nil
 }
 
-// patch reads a file of patches/, which is what an administrator applies: what is tested is what ships.
-func patch(name string) (string, error) {
-	dir, err := os.Getwd()
-	if err != nil {
-		return "", err
-	}
-	for ; ; dir = filepath.Dir(dir) {
-		if text, err := os.ReadFile(filepath.Join(dir, "patches", name)); err == nil {
-			return string(text), nil
-		}
-		if dir == filepath.Dir(dir) {
-			return "", fmt.Errorf("there is no patches/%s above the working directory", name)
-		}
-	}
-}
-
 // tcp is the address of a Feed that listens on TCP.
 func tcp(feed string) (ip, port string, err error) {
 	rest, ok := strings.CutPrefix(feed, "tcp:")

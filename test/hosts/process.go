@@ -1,6 +1,7 @@
 package hosts
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -8,13 +9,15 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"syscall"
 	"time"
 )
 
-// keeper runs a command, and ends it and what is left of its process group when our end of the pipe closes: even if we are
-// killed. The kernel's own signal to orphans (PR_SET_PDEATHSIG) is lost when a process changes its user, as MTAs do.
-const keeper = `"$@" & read -r _; kill $! 2>/dev/null; wait $!; kill -9 -$! 2>/dev/null; exit 0`
+// keeper runs a command, and ends it when our end of the pipe closes: even if we are killed. The kernel's own signal to orphans
+// (PR_SET_PDEATHSIG) is lost when a process changes its user, as MTAs do.
+const keeper = `"$@" & read -r _; kill $! 2>/dev/null; wait $!; exit 0`
 
 // A process is a host's main process under its keeper.
 type process struct {
@@ -34,7 +37,7 @@ func launch(resolv, output string, argv ...string) (*process, error) {
 		return nil, err
 	}
 	defer out.Close()
-	c := exec.Command("/bin/sh", append([]string{"-c", "set -m; " + keeper, "sh"}, argv...)...)
+	c := exec.Command("/bin/sh", append([]string{"-c", keeper, "sh"}, argv...)...)
 	c.Stdout, c.Stderr = out, out
 	c.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // what a terminal sends to us must not end the keeper first
 	hold, err := c.StdinPipe()
@@ -53,8 +56,13 @@ func (p *process) Pid() int { return p.cmd.Process.Pid }
 // ending is how long a host may take to end in good order. Postfix's master kills its children after 5 s.
 const ending = 30 * time.Second
 
-// end ends the process and whatever is left below it.
+// end ends the process, and then whatever is left of its session.
 func (p *process) end() error {
+	defer func() {
+		for _, pid := range p.others() {
+			syscall.Kill(pid, syscall.SIGKILL)
+		}
+	}()
 	p.hold.Close()
 	hung := time.AfterFunc(ending, func() { syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL) })
 	err := p.cmd.Wait()
@@ -62,6 +70,24 @@ func (p *process) end() error {
 		return errors.Join(fmt.Errorf("it did not end within %v", ending), err)
 	}
 	return err
+}
+
+// others are the processes of the keeper's session but itself: the daemon and deliveries, also those whose parents have ended.
+func (p *process) others() (pids []int) {
+	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
+	for _, name := range stats {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			continue // it has ended
+		}
+		// "pid (command) state parent group session ...", see proc(5)
+		f := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
+		pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(name)))
+		if f[3] == strconv.Itoa(p.Pid()) && f[0] != "Z" && pid != p.Pid() {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
 }
 
 // starting is how long a host may take until it takes connections.

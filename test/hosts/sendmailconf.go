@@ -7,7 +7,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 )
@@ -41,12 +40,6 @@ func (m *Sendmail) configure() error {
 // sendmailSources is what is /usr/share/sendmail/cf where sendmail is installed.
 func sendmailSources() string { return filepath.Join(Root(), "sendmail-cf/usr/share/sendmail/cf") }
 
-// sendmailPatches is patches/sendmail of this repository. The tests run what it has in it.
-func sendmailPatches() string {
-	_, file, _, _ := runtime.Caller(0)
-	return filepath.Join(filepath.Dir(file), "../../patches/sendmail")
-}
-
 // directories makes what is below the instance's directory: mail is its /etc/mail, cf its /usr/share/sendmail/cf with our mailer
 // in it, dev its /dev.
 func (m *Sendmail) directories() error {
@@ -67,7 +60,7 @@ func (m *Sendmail) directories() error {
 // link puts our mailer beside sendmail's own.
 func (m *Sendmail) link() error {
 	src := sendmailSources()
-	links := map[string]string{"cf/mailer/smtpfeed.m4": filepath.Join(sendmailPatches(), "smtpfeed.m4")}
+	links := map[string]string{"cf/mailer/smtpfeed.m4": Patches("sendmail/smtpfeed.m4")}
 	for _, pattern := range []string{"*", "mailer/*"} {
 		names, _ := filepath.Glob(filepath.Join(src, pattern))
 		for _, name := range names {

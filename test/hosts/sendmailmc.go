@@ -68,7 +68,7 @@ func (m *Sendmail) delivery() []string {
 	if m.setup.Feed == "" && len(m.setup.Program) == 0 {
 		return m.itself()
 	}
-	include := func(name string) string { return "include(`" + sendmailPatches() + "/" + name + "')dnl" }
+	include := func(name string) string { return "include(`" + Patches("sendmail/"+name) + "')dnl" }
 	lines := []string{include("settings.m4")}
 	switch m.setup.Variant {
 	case "program", "via":
