@@ -19,7 +19,7 @@ func startReceiver(t *testing.T) (p *postfix, mailbox *exchanger) {
 	t.Helper()
 	needPostfix(t)
 	mailbox = startExchanger(t, mxsim.Config{})
-	p = startPostfix(t, "nothing.sock", "default_transport = smtp:"+mailbox.host, "relay_transport = smtp:"+mailbox.host)
+	p = startPostfix(t, "/nonexistent/lmtp.sock", "default_transport = smtp:"+mailbox.host, "relay_transport = smtp:"+mailbox.host)
 	return p, mailbox
 }
 
