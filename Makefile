@@ -11,7 +11,7 @@ build:
 
 # Everything: core scripts, shell tests in fake time, fuzz seeds, and the end-to-end tests with a real Postfix.
 test: need
-	$(GO) test -race -shuffle=on -timeout 10m ./...
+	$(GO) test -race -shuffle=on -timeout 15m ./...
 
 # What the end-to-end tests need beside Go. It installs only where nothing can be disturbed, and else says what to do.
 need:

@@ -34,7 +34,7 @@ var only = map[string][]string{
 	"github.com/pelletier/go-toml/v2":     {"cmd/smtpfeed"},
 	"github.com/alecthomas/kong":          {"cmd/smtpfeed"},
 	"github.com/coreos/go-systemd/v22":    {"cmd/smtpfeed"},
-	"github.com/stretchr/testify":         {},
+	"github.com/stretchr/testify":         {"test/feedd"},
 	"github.com/rogpeppe/go-internal":     {},
 	"golang.org/x/net/idna":               {"resolver"},
 	"net/textproto":                       {},

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/smtpfeed/smtpfeed/test/feedd"
 	"github.com/smtpfeed/smtpfeed/test/hosts"
 	"github.com/smtpfeed/smtpfeed/test/internet"
 	"github.com/smtpfeed/smtpfeed/test/mxsim"
@@ -35,8 +36,8 @@ func besideTCP(t *testing.T, c systemConfig) *beside {
 func besideUnix(t *testing.T, c systemConfig) *beside {
 	t.Helper()
 	b := newBeside(t, &c)
-	b.feed = startDaemon(t, c.feed)
-	b.listen = "unix:" + b.feed.lmtp()
+	b.feed = feedd.Start(t, c.feed)
+	b.listen = "unix:" + b.feed.Socket()
 	return b
 }
 
@@ -46,25 +47,25 @@ func newBeside(t *testing.T, c *systemConfig) *beside {
 		t.Skip("SMTPFEED_E2E=skip")
 	}
 	s := &system{world: startWorld(t, c.world), returns: startExchanger(t, mxsim.Config{})}
-	c.feed.world = s.world
+	c.feed.World = s.world
 	routes := map[string][]string{"sender.test": {s.returns.host}}
-	for domain, hosts := range c.feed.routes {
+	for domain, hosts := range c.feed.Routes {
 		routes[domain] = hosts
 	}
-	c.feed.routes = routes
+	c.feed.Routes = routes
 	return &beside{system: s}
 }
 
-// startTCPDaemon is startDaemon with sockets on TCP. The test holds the first one. The others are for OpenSMTPD, which needs
+// startTCPDaemon is feedd.Start with sockets on TCP. The test holds the first one. The others are for OpenSMTPD, which needs
 // many.
-func startTCPDaemon(t *testing.T, c daemonConfig) (d *daemon, listen string) {
+func startTCPDaemon(t *testing.T, c feedd.Config) (d *feedd.Daemon, listen string) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.54.1:0") // an address where no client's port can be in the way
 	require.NoError(t, err, "there is a socket for LMTP")
 	for i := 2; i <= hosts.OpenSMTPDRelays; i++ {
-		c.listen = append(c.listen, fmt.Sprintf("tcp:127.0.54.%d:%d", i, l.Addr().(*net.TCPAddr).Port))
+		c.Listen = append(c.Listen, fmt.Sprintf("tcp:127.0.54.%d:%d", i, l.Addr().(*net.TCPAddr).Port))
 	}
-	return startDaemonAt(t, c, l.(*net.TCPListener)), "tcp:" + l.Addr().String()
+	return feedd.StartAt(t, c, l.(*net.TCPListener)), "tcp:" + l.Addr().String()
 }
 
 // list gives the host MTA a list.
@@ -109,7 +110,7 @@ func (b *beside) refused(t *testing.T, n int) {
 	t.Helper()
 	require.EventuallyWithT(t, func(c *assert.CollectT) {
 		assert.Len(c, b.said(), n, "refused recipients in notifications")
-	}, patience, 20*time.Millisecond, "the host MTA tells the sender who was refused")
+	}, feedd.Patience, 20*time.Millisecond, "the host MTA tells the sender who was refused")
 	for recipient, words := range b.said() {
 		assert.Equal(t, internet.Refuse, internet.FateOf(recipient), "only refused recipients bounce")
 		b.checkWords(t, recipient, words, "550 5.1.1 <"+recipient+">: no such user")
@@ -119,7 +120,7 @@ func (b *beside) refused(t *testing.T, n int) {
 // greylisted checks what the host MTA keeps for later.
 func (b *beside) greylisted(t *testing.T, n int) {
 	t.Helper()
-	kept := settled(t, b.host, patience)
+	kept := settled(t, b.host, feedd.Patience)
 	assert.Len(t, kept, n, "the host MTA keeps the greylisted recipients")
 	for _, q := range kept {
 		assert.Equal(t, internet.Grey, internet.FateOf(q.Address), "and no others")
@@ -130,7 +131,7 @@ func (b *beside) greylisted(t *testing.T, n int) {
 // under waits until n recipients have their mail, which is some of the list.
 func (b *beside) under(t *testing.T, n int) {
 	t.Helper()
-	require.Eventually(t, func() bool { return b.world.Progress().Recipients >= n }, patience, 5*time.Millisecond, "the list is on its way")
+	require.Eventually(t, func() bool { return b.world.Progress().Recipients >= n }, feedd.Patience, 5*time.Millisecond, "the list is on its way")
 }
 
 // try gives the host MTA a mail, which may not take connections just now.

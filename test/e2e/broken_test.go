@@ -7,6 +7,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 
+	"github.com/smtpfeed/smtpfeed/test/feedd"
 	"github.com/smtpfeed/smtpfeed/test/internet"
 	"github.com/smtpfeed/smtpfeed/test/mxsim"
 )
@@ -87,9 +88,9 @@ func TestHostsThatBreakOffAnywhere(t *testing.T) {
 	b := startBroken(t, breakages, longBreakages)
 	b.try(t, breakages, "Subject: list\r\n\r\nFor everybody.\r\n")
 	const uncertain = 4 // breakages by which the content may have been taken
-	assert.EqualValues(t, 2*uncertain, b.feed.idle(t).Feed.Uncertain, "smtpfeed knows what it does not know")
+	assert.EqualValues(t, 2*uncertain, b.feed.Idle(t).Feed.Uncertain, "smtpfeed knows what it does not know")
 	b.try(t, longBreakages, "Subject: long\r\n\r\n"+strings.Repeat(strings.Repeat("x", 76)+"\r\n", 9<<20/78))
-	assert.EqualValues(t, 2*uncertain, b.feed.idle(t).Feed.Uncertain, "a content without its end cannot have been taken")
+	assert.EqualValues(t, 2*uncertain, b.feed.Idle(t).Feed.Uncertain, "a content without its end cannot have been taken")
 }
 
 // A brokenWorld is a system whose domains have hosts that break off.
@@ -109,7 +110,7 @@ func startBroken(t *testing.T, lists ...[]breakage) *brokenWorld {
 		routes["paired."+br.name+".test"] = []string{paired, b.works.host}
 		b.host["a@alone."+br.name+".test"], b.host["a@paired."+br.name+".test"] = alone, paired
 	}
-	b.system = startSystem(t, systemConfig{world: internet.Config{Domains: 1, Hosts: 1}, feed: daemonConfig{routes: routes}})
+	b.system = startSystem(t, systemConfig{world: internet.Config{Domains: 1, Hosts: 1}, feed: feedd.Config{Routes: routes}})
 	return b
 }
 
@@ -138,7 +139,7 @@ type end struct {
 func (b *brokenWorld) ends(t *testing.T) map[string][]end {
 	t.Helper()
 	all := map[string][]end{}
-	for _, q := range settled(t, b.postfix, patience) {
+	for _, q := range settled(t, b.postfix, feedd.Patience) {
 		all[q.Address] = append(all[q.Address], end{deferred, q.Reason})
 	}
 	for _, f := range b.returns.failures() {

@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/smtpfeed/smtpfeed/test/feedd"
 	"github.com/smtpfeed/smtpfeed/test/internet"
 	"github.com/smtpfeed/smtpfeed/test/mxsim"
 )
@@ -49,13 +50,13 @@ func TestContentThroughPostfixArrivesByteForByte(t *testing.T) {
 	mx := startExchanger(t, mxsim.Config{RTT: time.Millisecond})
 	s := startSystem(t, systemConfig{
 		world: internet.Config{Domains: 1, Hosts: 1},
-		feed:  daemonConfig{routes: map[string][]string{"bytes.test": {mx.host}}},
+		feed:  feedd.Config{Routes: map[string][]string{"bytes.test": {mx.host}}},
 	})
 	for _, params := range []string{" BODY=8BITMIME", ""} { // without it Postfix looks at the content, not at the promise
 		submit(t, s.postfix, mail{from: sender, to: []string{"a@bytes.test", "b@bytes.test"}, params: params, content: awkward})
 	}
-	require.Eventually(t, func() bool { return len(mx.accepted()) == 4 }, patience, 10*time.Millisecond, "the mails arrive")
-	assert.Empty(t, settled(t, s.postfix, patience), "Postfix has nothing left")
+	require.Eventually(t, func() bool { return len(mx.accepted()) == 4 }, feedd.Patience, 10*time.Millisecond, "the mails arrive")
+	assert.Empty(t, settled(t, s.postfix, feedd.Patience), "Postfix has nothing left")
 	assert.Empty(t, mx.Violations(), "the host finds no fault with smtpfeed's protocol")
 	for _, m := range mx.Messages() {
 		received, content := cutReceived(string(m.Content))

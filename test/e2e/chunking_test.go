@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/smtpfeed/smtpfeed/test/feedd"
 	"github.com/smtpfeed/smtpfeed/test/internet"
 	"github.com/smtpfeed/smtpfeed/test/mxsim"
 )
@@ -17,7 +18,7 @@ import (
 // startReceiver starts a Postfix that takes mail as an exchanger does, and passes it on to a host where the test reads it.
 func startReceiver(t *testing.T) (p *postfix, mailbox *exchanger) {
 	t.Helper()
-	needPostfix(t)
+	feedd.NeedPostfix(t)
 	mailbox = startExchanger(t, mxsim.Config{})
 	p = startPostfix(t, "/nonexistent/lmtp.sock", "default_transport = smtp:"+mailbox.host, "relay_transport = smtp:"+mailbox.host)
 	return p, mailbox
@@ -34,7 +35,7 @@ var disconnected = regexp.MustCompile(`disconnect from \S+ (ehlo=.*)`)
 
 // sessions are the counts of commands of each session that has ended, as "ehlo=1 mail=2 rcpt=2 bdat=2 quit=1 commands=8".
 func (p *postfix) sessions(t *testing.T) (all []string) {
-	for _, line := range linesWith(readLog(t, p.Log()), "smtpd[") {
+	for _, line := range feedd.LinesWith(feedd.ReadLog(t, p.Log()), "smtpd[") {
 		if m := disconnected.FindStringSubmatch(line); m != nil {
 			all = append(all, m[1])
 		}
@@ -62,26 +63,26 @@ func TestLargeContentsReachPostfixByBDAT(t *testing.T) {
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			p, mailbox := startReceiver(t)
-			d := startDaemon(t, daemonConfig{
-				world:  startWorld(t, internet.Config{Domains: 1, Hosts: 1}),
-				routes: map[string][]string{"large.test": {p.host()}},
-				smtp:   "sessions_per_host = 1\n" + row.smtp,
+			d := feedd.Start(t, feedd.Config{
+				World:  startWorld(t, internet.Config{Domains: 1, Hosts: 1}),
+				Routes: map[string][]string{"large.test": {p.host()}},
+				SMTP:   "sessions_per_host = 1\n" + row.smtp,
 			})
 			content := largeContent()
-			l := d.lhlo(t)
+			l := lhlo(t, d)
 			for _, r := range (mail{from: sender, to: largeRecipients(), content: content}).deliver(l) {
 				assert.Regexp(t, `^250 2\.0\.0 .*queued as`, r, "Postfix took the mail")
 			}
 			l.quit()
 			checkMailbox(t, mailbox, content)
-			assert.EqualValues(t, row.chunked, d.metric(t, "smtpfeed_transactions_chunked_total"), "smtpfeed counts what went by BDAT")
-			assert.EqualValues(t, row.pipelined, d.metric(t, "smtpfeed_transactions_pipelined_total"), "and what rode behind a body")
-			d.terminate(t)
-			d.wait(t)
-			require.Eventually(t, func() bool { return len(p.sessions(t)) > 0 }, patience, 10*time.Millisecond, "Postfix tells of the session")
+			assert.EqualValues(t, row.chunked, d.Metric(t, "smtpfeed_transactions_chunked_total"), "smtpfeed counts what went by BDAT")
+			assert.EqualValues(t, row.pipelined, d.Metric(t, "smtpfeed_transactions_pipelined_total"), "and what rode behind a body")
+			d.Terminate(t)
+			d.Wait(t)
+			require.Eventually(t, func() bool { return len(p.sessions(t)) > 0 }, feedd.Patience, 10*time.Millisecond, "Postfix tells of the session")
 			assert.Equal(t, []string{"ehlo=1 " + row.want + " quit=1 " + row.commands}, p.sessions(t), "all on one session, without a refused command")
-			said := strings.Join(linesWith(readLog(t, p.Log()), "smtpd["), "\n")
-			assert.Empty(t, linesWith(said, "warning", "improper command pipelining", "non-SMTP", "after BDAT", "after DATA"), "Postfix finds no fault with it")
+			said := strings.Join(feedd.LinesWith(feedd.ReadLog(t, p.Log()), "smtpd["), "\n")
+			assert.Empty(t, feedd.LinesWith(said, "warning", "improper command pipelining", "non-SMTP", "after BDAT", "after DATA"), "Postfix finds no fault with it")
 		})
 	}
 }
@@ -101,7 +102,7 @@ func largeContent() string {
 // checkMailbox waits for everybody's copy and compares each with what was sent.
 func checkMailbox(t *testing.T, mailbox *exchanger, content string) {
 	t.Helper()
-	require.Eventually(t, func() bool { return len(mailbox.accepted()) == largeCopies }, patience, 10*time.Millisecond, "everybody's copy is passed on")
+	require.Eventually(t, func() bool { return len(mailbox.accepted()) == largeCopies }, feedd.Patience, 10*time.Millisecond, "everybody's copy is passed on")
 	assert.ElementsMatch(t, largeRecipients(), mailbox.accepted(), "each once")
 	for _, c := range mailbox.contents() {
 		received, rest := cutReceived(c)

@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/smtpfeed/smtpfeed/test/feedd"
 	"github.com/smtpfeed/smtpfeed/test/hosts"
 )
 
@@ -36,9 +37,9 @@ func dial(t *testing.T, network, address string) *dialog {
 }
 
 // lhlo begins LMTP with smtpfeed.
-func (d *daemon) lhlo(t *testing.T) *dialog {
+func lhlo(t *testing.T, d *feedd.Daemon) *dialog {
 	t.Helper()
-	c := dial(t, "unix", d.lmtp())
+	c := dial(t, "unix", d.Socket())
 	c.say("LHLO client.e2e.test", "250")
 	return c
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/smtpfeed/smtpfeed/test/feedd"
 	"github.com/smtpfeed/smtpfeed/test/internet"
 	"github.com/smtpfeed/smtpfeed/test/mxsim"
 )
@@ -31,7 +32,7 @@ type signer struct {
 // startSigner starts opendkim with a key of its own.
 func startSigner(t *testing.T) signer {
 	t.Helper()
-	dir := newDir(t, "opendkim-")
+	dir := feedd.NewDir(t, "opendkim-")
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	require.NoError(t, err, "there is a key")
 	private := pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(key)})
@@ -54,7 +55,7 @@ func startSigner(t *testing.T) signer {
 		assert.NoError(t, c.Process.Signal(syscall.SIGTERM), "opendkim runs")
 		c.Wait()
 	})
-	require.Eventually(t, func() bool { _, err := os.Stat(socket); return err == nil }, patience, 10*time.Millisecond, "opendkim listens")
+	require.Eventually(t, func() bool { _, err := os.Stat(socket); return err == nil }, feedd.Patience, 10*time.Millisecond, "opendkim listens")
 	return signer{"unix:" + socket, "v=DKIM1; k=rsa; p=" + base64.StdEncoding.EncodeToString(public)}
 }
 
@@ -76,13 +77,13 @@ func TestSignaturesOfAMilterStayValid(t *testing.T) {
 			mx, signed := startExchanger(t, mxsim.Config{RTT: time.Millisecond}), startSigner(t)
 			s := startSystem(t, systemConfig{
 				world:   internet.Config{Domains: 1, Hosts: 1},
-				feed:    daemonConfig{routes: map[string][]string{"bytes.test": {mx.host}}, smtp: smtp},
+				feed:    feedd.Config{Routes: map[string][]string{"bytes.test": {mx.host}}, SMTP: smtp},
 				postfix: []string{"smtpd_milters = " + signed.milter, "milter_default_action = tempfail"},
 			})
 			// Postfix folds lines of more than 998 octets on their way out of its queue, behind the milter: such a signature breaks without us too.
 			content := strings.ReplaceAll(awkward, strings.Repeat("x", 997), strings.Repeat("x", 900))
 			submit(t, s.postfix, mail{from: sender, to: []string{"a@bytes.test", "b@bytes.test"}, params: " BODY=8BITMIME", content: content})
-			require.Eventually(t, func() bool { return len(mx.accepted()) == 2 }, patience, 10*time.Millisecond, "the mail arrives")
+			require.Eventually(t, func() bool { return len(mx.accepted()) == 2 }, feedd.Patience, 10*time.Millisecond, "the mail arrives")
 			for _, c := range mx.contents() {
 				field, rest := cutReceived(c) // opendkim puts its field on top of Postfix's trace
 				assert.Regexp(t, `(?s)^DKIM-Signature: .*d=sender\.test`, field, "the signature is the sender's")

@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/smtpfeed/smtpfeed/test/feedd"
 	"github.com/smtpfeed/smtpfeed/test/internet"
 )
 
@@ -27,9 +28,9 @@ var troubles = []trouble{
 		require.NoError(t, b.host.Start(), "the host MTA starts")
 	}},
 	{"smtpfeed is restarted", func(t *testing.T, b *beside) {
-		b.feed.terminate(t)
-		b.feed.wait(t)
-		b.feed.start(t)
+		b.feed.Terminate(t)
+		b.feed.Wait(t)
+		b.feed.Start(t)
 	}},
 }
 
@@ -43,14 +44,14 @@ func (b *beside) troubled(t *testing.T, c internet.Config, n int, make func(*tes
 	const singles = 10
 	for i := n; i < n+singles; i++ {
 		m := mail{from: sender, to: []string{internet.Recipient(i, c)}, content: fmt.Sprintf("Subject: %d\r\n\r\n", i)}
-		require.EventuallyWithT(t, func(c *assert.CollectT) { assert.NoError(c, b.try(m)) }, patience, 20*time.Millisecond,
+		require.EventuallyWithT(t, func(c *assert.CollectT) { assert.NoError(c, b.try(m)) }, feedd.Patience, 20*time.Millisecond,
 			"mail is taken, if not while Exim's daemon starts itself anew")
 	}
-	kept := settled(t, b.host, patience)
+	kept := settled(t, b.host, feedd.Patience)
 	t.Logf("%d were put off", len(kept))
 	flush(t, b.host)
 	b.arrived(t, n+singles)
-	assert.Empty(t, settled(t, b.host, patience), "the host MTA has nothing left")
+	assert.Empty(t, settled(t, b.host, feedd.Patience), "the host MTA has nothing left")
 	assert.Empty(t, b.world.Missing(n+singles).First, "nobody is missing")
 	assert.Equal(t, 1+singles, sound(t, b.world).Contents, "every message arrived unchanged")
 	assert.Empty(t, b.said(), "nobody bounces")
@@ -60,7 +61,7 @@ func TestTroubleInTheMiddleOfAListThroughExim(t *testing.T) {
 	for _, row := range troubles {
 		t.Run(row.name, func(t *testing.T) {
 			c := internet.Config{Domains: 300, Hosts: 30, RTT: 20 * time.Millisecond, Processing: 150 * time.Millisecond, Additional: true}
-			tenRounds := daemonConfig{smtp: "recipients_per_transaction = 10\nsessions_per_host = 1"}
+			tenRounds := feedd.Config{SMTP: "recipients_per_transaction = 10\nsessions_per_host = 1"}
 			b := startExim(t, "", systemConfig{world: c, feed: tenRounds})
 			b.troubled(t, c, 3000, row.make)
 		})

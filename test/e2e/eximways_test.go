@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/smtpfeed/smtpfeed/test/feedd"
 	"github.com/smtpfeed/smtpfeed/test/hosts"
 	"github.com/smtpfeed/smtpfeed/test/internet"
 	"github.com/smtpfeed/smtpfeed/test/mxsim"
@@ -22,13 +23,13 @@ func TestContentThroughEximArrivesByteForByte(t *testing.T) {
 	mx := startExchanger(t, mxsim.Config{RTT: time.Millisecond})
 	b := startExim(t, "", systemConfig{
 		world: internet.Config{Domains: 1, Hosts: 1},
-		feed:  daemonConfig{routes: map[string][]string{"bytes.test": {mx.host}}},
+		feed:  feedd.Config{Routes: map[string][]string{"bytes.test": {mx.host}}},
 	})
 	for _, params := range []string{" BODY=8BITMIME", ""} {
 		submit(t, b.host, mail{from: sender, to: []string{"a@bytes.test", "b@bytes.test"}, params: params, content: awkward})
 	}
-	require.Eventually(t, func() bool { return len(mx.accepted()) == 4 }, patience, 10*time.Millisecond, "the mails arrive")
-	assert.Empty(t, settled(t, b.host, patience), "Exim has nothing left")
+	require.Eventually(t, func() bool { return len(mx.accepted()) == 4 }, feedd.Patience, 10*time.Millisecond, "the mails arrive")
+	assert.Empty(t, settled(t, b.host, feedd.Patience), "Exim has nothing left")
 	assert.Empty(t, mx.Violations(), "the host finds no fault with smtpfeed's protocol")
 	for _, m := range mx.Messages() {
 		received, content := cutReceived(string(m.Content))
@@ -40,7 +41,7 @@ func TestContentThroughEximArrivesByteForByte(t *testing.T) {
 // Debian's files send verification to the exchangers themselves (patches/exim has no_verify). The instance has it go the way
 // that an administrator may choose all the same.
 func TestAddressProbesOfEximLeaveNoTraceAtTheHosts(t *testing.T) {
-	acl := filepath.Join(newDir(t, "acl-"), "acl")
+	acl := filepath.Join(feedd.NewDir(t, "acl-"), "acl")
 	require.NoError(t, os.WriteFile(acl, []byte("accept verify = recipient/callout=20s,no_cache\n"), 0o644), "there is an ACL")
 	c := internet.Config{Domains: 100, Hosts: 10}
 	b := startExim(t, "", systemConfig{world: c}, "acl_smtp_rcpt = "+acl)
@@ -55,7 +56,7 @@ func TestAddressProbesOfEximLeaveNoTraceAtTheHosts(t *testing.T) {
 		d.say("RSET", "250")
 	}
 	d.quit()
-	s := b.feed.idle(t)
+	s := b.feed.Idle(t)
 	assert.EqualValues(t, 10, s.LMTP.ConnectionsTotal, "Exim asked smtpfeed about each recipient")
 	assert.Zero(t, s.LMTP.Envelopes, "no envelope was made")
 	assert.Zero(t, s.Feed.Dials, "no host was called")
@@ -74,7 +75,7 @@ func TestARecipientThatWaitsInEximHoldsNobodyUp(t *testing.T) {
 		submit(t, b.host, mail{from: sender, to: to, content: fmt.Sprintf("Subject: %d\r\n\r\n", i)})
 		b.arrived(t, i+1)
 	}
-	for _, q := range settled(t, b.host, patience) {
+	for _, q := range settled(t, b.host, feedd.Patience) {
 		assert.Equal(t, "tempfail1@d0.0.example", q.Address, "only who was put off is kept")
 	}
 	sound(t, b.world)
@@ -87,29 +88,29 @@ func TestEximComesBackAsSoonAsSmtpfeedDoes(t *testing.T) {
 	_, port, err := net.SplitHostPort(strings.TrimPrefix(b.listen, "tcp:"))
 	require.NoError(t, err, "smtpfeed listens on a port")
 	feed := "tcp:127.0.54.2:" + port // a socket of smtpfeed's own, which is closed while it does not run
-	e, err := hosts.NewExim(hosts.Setup{Dir: newDir(t, "exim-"), Feed: feed})
+	e, err := hosts.NewExim(hosts.Setup{Dir: feedd.NewDir(t, "exim-"), Feed: feed})
 	require.NoError(t, err, "there is an instance of Exim")
 	b.host = e
-	showOnFailure(t, e.Log())
+	feedd.ShowOnFailure(t, e.Log())
 	startHost(t, e)
 	next := 0
 	send := func() {
 		submit(t, e, mail{from: sender, to: []string{internet.Recipient(next, c)}, content: fmt.Sprintf("Subject: %d\r\n\r\n", next)})
 		next++
 	}
-	b.feed.terminate(t)
-	b.feed.wait(t)
+	b.feed.Terminate(t)
+	b.feed.Wait(t)
 	send()
-	kept := settled(t, e, patience)
+	kept := settled(t, e, feedd.Patience)
 	require.Len(t, kept, 1, "what came meanwhile is kept")
 	assert.Contains(t, kept[0].Reason, "Connection refused", "because nobody listened")
 
-	b.feed.start(t)
-	require.Eventually(t, func() bool { send(); return b.world.Progress().Recipients > 0 }, patience, 200*time.Millisecond,
+	b.feed.Start(t)
+	require.Eventually(t, func() bool { send(); return b.world.Progress().Recipients > 0 }, feedd.Patience, 200*time.Millisecond,
 		"new mail is tried again after seconds, not minutes")
 	flush(t, e)
 	b.arrived(t, next)
-	assert.Empty(t, settled(t, e, patience), "Exim has nothing left")
+	assert.Empty(t, settled(t, e, feedd.Patience), "Exim has nothing left")
 	sound(t, b.world)
 	assert.Empty(t, b.said(), "nobody bounces")
 }
@@ -141,6 +142,6 @@ func TestEximRefusesRecipientsThatItCouldNotDeliverTo(t *testing.T) {
 	d.expect("250")
 	d.quit()
 	b.arrived(t, most)
-	assert.Empty(t, settled(t, b.host, patience), "Exim has nothing left")
+	assert.Empty(t, settled(t, b.host, feedd.Patience), "Exim has nothing left")
 	sound(t, b.world)
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/smtpfeed/smtpfeed/test/feedd"
 	"github.com/smtpfeed/smtpfeed/test/internet"
 )
 
@@ -40,12 +41,12 @@ func (c cost) String() string {
 }
 
 // costOf waits for a list of n to arrive and says what it took.
-func costOf(t *testing.T, name string, w *internet.World, d *daemon, n int) cost {
+func costOf(t *testing.T, name string, w *internet.World, d *feedd.Daemon, n int) cost {
 	t.Helper()
 	require.EventuallyWithT(t, func(c *assert.CollectT) {
 		assert.Equal(c, n, w.Progress().Recipients, "recipients with their mail")
-	}, 4*patience, 20*time.Millisecond, "mail arrives")
-	st := d.idle(t)
+	}, 4*feedd.Patience, 20*time.Millisecond, "mail arrives")
+	st := d.Idle(t)
 	assert.Empty(t, w.Missing(n).First, "nobody is missing")
 	r := sound(t, w)
 	return cost{name, r.Sessions, r.Transactions, int(st.Feed.MessagesTotal), r.Last}
@@ -61,7 +62,7 @@ func oneEnvelope(t *testing.T, c internet.Config, n int) cost {
 func inEnvelopes(t *testing.T, name string, c internet.Config, n, size, callers int) cost {
 	t.Helper()
 	w := startWorld(t, c)
-	d := startDaemon(t, daemonConfig{world: w, smtp: `idle_timeout = "300s"`})
+	d := feedd.Start(t, feedd.Config{World: w, SMTP: `idle_timeout = "300s"`})
 	list := internet.List(c, n)
 	work := make(chan []string, n/size+1) // filled here, emptied by the callers
 	for at := 0; at < n; at += size {
@@ -71,7 +72,7 @@ func inEnvelopes(t *testing.T, name string, c internet.Config, n, size, callers 
 	var all sync.WaitGroup
 	for range callers {
 		all.Go(func() {
-			l := d.lhlo(t)
+			l := lhlo(t, d)
 			for to := range work {
 				mail{from: sender, to: to, content: "Subject: list\r\n\r\nFor everybody.\r\n"}.deliver(l)
 			}
@@ -129,17 +130,17 @@ const postfixPage = 5000
 func TestListThatPostfixCutsIsJoinedAgain(t *testing.T) {
 	c, n := groupingWorld()
 	want := oneEnvelope(t, c, n)
-	s := startSystem(t, systemConfig{world: c, feed: daemonConfig{smtp: `idle_timeout = "300s"`}})
+	s := startSystem(t, systemConfig{world: c, feed: feedd.Config{SMTP: `idle_timeout = "300s"`}})
 	began := time.Now()
 	submit(t, s.postfix, mail{from: sender, to: internet.List(c, n), content: "Subject: list\r\n\r\nFor everybody.\r\n"})
 	taken := time.Since(began).Seconds()
 	got := costOf(t, "through Postfix", s.world, s.feed, n)
 	t.Log(want)
-	t.Logf("%s, %.2f s of them at Postfix's door; peak memory %s", got, taken, s.feed.memory(t))
+	t.Logf("%s, %.2f s of them at Postfix's door; peak memory %s", got, taken, s.feed.Memory(t))
 	assert.LessOrEqual(t, got.sessions, want.sessions, "the parts take no more sessions")
 	assert.LessOrEqual(t, got.transactions, want.transactions+c.Hosts*(n/postfixPage+1), "and at most a transaction more for each page and host")
-	st := s.feed.status(t)
+	st := s.feed.Status(t)
 	assert.GreaterOrEqual(t, st.Feed.EnvelopesTotal, uint64(n/2000), "Postfix splits the list")
 	assert.LessOrEqual(t, got.messages, n/postfixPage, "smtpfeed joins what is under way together")
-	assert.Empty(t, settled(t, s.postfix, patience), "Postfix has nothing left")
+	assert.Empty(t, settled(t, s.postfix, feedd.Patience), "Postfix has nothing left")
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/smtpfeed/smtpfeed/test/feedd"
 	"github.com/smtpfeed/smtpfeed/test/internet"
 )
 
@@ -16,10 +17,10 @@ func slowList(t *testing.T, n int) *system {
 	c := internet.Config{Domains: 300, Hosts: 30, RTT: 20 * time.Millisecond, Processing: 150 * time.Millisecond, Additional: true}
 	s := startSystem(t, systemConfig{
 		world: c,
-		feed:  daemonConfig{smtp: "recipients_per_transaction = 10\nsessions_per_host = 1"}, // ten rounds
+		feed:  feedd.Config{SMTP: "recipients_per_transaction = 10\nsessions_per_host = 1"}, // ten rounds
 	})
 	submit(t, s.postfix, mail{from: sender, to: internet.List(c, n), content: "Subject: list\r\n\r\nFor everybody.\r\n"})
-	require.Eventually(t, func() bool { return s.world.Progress().Recipients >= n/5 }, patience, 5*time.Millisecond, "the list is on its way")
+	require.Eventually(t, func() bool { return s.world.Progress().Recipients >= n/5 }, feedd.Patience, 5*time.Millisecond, "the list is on its way")
 	return s
 }
 
@@ -30,10 +31,10 @@ func TestReloadOfPostfixInTheMiddleOfAList(t *testing.T) {
 	require.NoError(t, s.postfix.Reload(), "Postfix reads its configuration again")
 	assert.Less(t, s.world.Progress().Recipients, n, "the list is not finished")
 	s.arrived(t, n)
-	assert.Empty(t, settled(t, s.postfix, patience), "Postfix has nothing left")
+	assert.Empty(t, settled(t, s.postfix, feedd.Patience), "Postfix has nothing left")
 	assert.Empty(t, s.world.Missing(n).First, "nobody is missing")
 	sound(t, s.world)
-	assert.Zero(t, s.feed.status(t).LMTP.HostsLeft, "no transaction was broken off")
+	assert.Zero(t, s.feed.Status(t).LMTP.HostsLeft, "no transaction was broken off")
 }
 
 // "postfix stop" ends delivery agents in the middle of a transaction. What they have not been told by then is sent again, and those whose
@@ -42,14 +43,14 @@ func TestRestartOfPostfixInTheMiddleOfAList(t *testing.T) {
 	const n = 3000
 	s := slowList(t, n)
 	require.NoError(t, s.postfix.Stop(), "Postfix ends")
-	st := s.feed.idle(t)
+	st := s.feed.Idle(t)
 	atRest := s.world.Progress().Recipients
 	assert.Less(t, atRest, n, "the list is not finished: what was not in a transaction is not sent for nobody")
 	assert.Positive(t, st.LMTP.HostsLeft, "smtpfeed saw it leave")
 	require.NoError(t, s.postfix.Start(), "Postfix starts")
 	flush(t, s.postfix)
-	require.Eventually(t, func() bool { return s.world.Missing(n).Count == 0 }, patience, 20*time.Millisecond, "everybody gets the mail")
-	assert.Empty(t, settled(t, s.postfix, patience), "Postfix has nothing left")
+	require.Eventually(t, func() bool { return s.world.Missing(n).Count == 0 }, feedd.Patience, 20*time.Millisecond, "everybody gets the mail")
+	assert.Empty(t, settled(t, s.postfix, feedd.Patience), "Postfix has nothing left")
 	r := s.world.Report()
 	assert.Equal(t, n, r.Recipients-r.Duplicates.Count, "everybody is counted once")
 	assert.LessOrEqual(t, r.Duplicates.Count, atRest, "twice gets it who had it when Postfix ended, and nobody else")

@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/smtpfeed/smtpfeed/test/feedd"
 	"github.com/smtpfeed/smtpfeed/test/hosts"
 	"github.com/smtpfeed/smtpfeed/test/internet"
 	"github.com/smtpfeed/smtpfeed/test/mxsim"
@@ -14,11 +15,11 @@ import (
 
 // startInput is smtpfeed alone, for tests that are its host MTA themselves, and the exchanger of kept.test. The host knows
 // SMTPUTF8, so that no address is refused for its sake.
-func startInput(t *testing.T) (*daemon, *exchanger) {
+func startInput(t *testing.T) (*feedd.Daemon, *exchanger) {
 	t.Helper()
 	mx := startExchanger(t, mxsim.Config{SMTPUTF8: true})
 	w := startWorld(t, internet.Config{Domains: 1, Hosts: 1})
-	d := startDaemon(t, daemonConfig{world: w, routes: map[string][]string{"kept.test": {mx.host}}})
+	d := feedd.Start(t, feedd.Config{World: w, Routes: map[string][]string{"kept.test": {mx.host}}})
 	t.Cleanup(func() { assert.Empty(t, mx.Violations(), "the host finds no fault with smtpfeed's protocol") })
 	return d, mx
 }
@@ -67,7 +68,7 @@ func TestAddressesArriveAsMeantOrAreRefused(t *testing.T) {
 	var want []string
 	for _, row := range addresses {
 		t.Run(row.name, func(t *testing.T) {
-			c := d.lhlo(t)
+			c := lhlo(t, d)
 			c.say("MAIL FROM:<"+sender+">"+row.params, "250")
 			c.say("RCPT TO:<"+row.address+">", row.reply)
 			if row.arrives != "" {
@@ -79,12 +80,12 @@ func TestAddressesArriveAsMeantOrAreRefused(t *testing.T) {
 		})
 	}
 	assert.Equal(t, want, mx.accepted(), "the exchanger gets the accepted addresses, and no others")
-	d.idle(t)
+	d.Idle(t)
 }
 
 func TestAddressesWithoutARoute(t *testing.T) {
 	d, mx := startInput(t)
-	c := d.lhlo(t)
+	c := lhlo(t, d)
 	for _, row := range []struct{ name, address, reply string }{
 		{"a domain that does not exist", "a@nowhere.example", "550 5.1.2 .*NXDOMAIN"},
 		{"an IDN that does not exist is asked for by its A-label", "a@gr\u00fc\u00dfe.example", "550 5.1.2 .*xn--"},
@@ -96,7 +97,7 @@ func TestAddressesWithoutARoute(t *testing.T) {
 	}
 	c.quit()
 	assert.Empty(t, mx.Messages(), "nothing is sent anywhere")
-	d.idle(t)
+	d.Idle(t)
 }
 
 // forged is what would be run as commands by a server that saw the end of the content before it.
@@ -124,7 +125,7 @@ var contents = []struct{ name, sent, arrives string }{
 
 func TestContentsArriveAsOneMessageEach(t *testing.T) {
 	d, mx := startInput(t)
-	c := d.lhlo(t) // one connection for all: no content may leave anything behind
+	c := lhlo(t, d) // one connection for all: no content may leave anything behind
 	for n, row := range contents {
 		t.Run(row.name, func(t *testing.T) {
 			c.t = t
@@ -141,12 +142,12 @@ func TestContentsArriveAsOneMessageEach(t *testing.T) {
 	c.t = t
 	c.quit()
 	assert.Len(t, mx.Messages(), len(contents), "nothing is forged")
-	d.idle(t)
+	d.Idle(t)
 }
 
 func TestCommandsOutOfOrderAreRefusedAndHarmNothing(t *testing.T) {
 	d, mx := startInput(t)
-	c := d.lhlo(t)
+	c := lhlo(t, d)
 	c.say("RCPT TO:<a@kept.test>", "50[23]")
 	c.say("DATA", "50[23]")
 	c.say("MAIL FROM:<"+sender+">", "250")
@@ -173,5 +174,5 @@ func TestCommandsOutOfOrderAreRefusedAndHarmNothing(t *testing.T) {
 	c.expect("221")
 	assert.Equal(t, []string{"c@kept.test", "d@kept.test"}, mx.accepted(), "one transaction was complete, and every recipient gets one copy")
 	assert.Equal(t, []string{"hello\r\n"}, mx.contents(), "with its content")
-	d.idle(t)
+	d.Idle(t)
 }

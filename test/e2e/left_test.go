@@ -6,6 +6,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 
+	"github.com/smtpfeed/smtpfeed/test/feedd"
 	"github.com/smtpfeed/smtpfeed/test/internet"
 	"github.com/smtpfeed/smtpfeed/test/mxsim"
 )
@@ -13,9 +14,9 @@ import (
 func TestAddressProbeLeavesNoTraceAtTheHosts(t *testing.T) {
 	c := internet.Config{Domains: 100, Hosts: 10}
 	w := startWorld(t, c)
-	d := startDaemon(t, daemonConfig{world: w})
+	d := feedd.Start(t, feedd.Config{World: w})
 	for range 3 {
-		l := d.lhlo(t)
+		l := lhlo(t, d)
 		l.say("MAIL FROM:<>", "250")
 		for i := range 19 { // a probe has one; from 20 on it is a list, whose content is sure to follow
 			l.say("RCPT TO:<"+internet.Recipient(i, c)+">", "250")
@@ -23,7 +24,7 @@ func TestAddressProbeLeavesNoTraceAtTheHosts(t *testing.T) {
 		l.say("RSET", "250")
 		l.quit()
 	}
-	st := d.idle(t)
+	st := d.Idle(t)
 	assert.Zero(t, st.LMTP.Envelopes, "no envelope was made")
 	assert.Zero(t, st.Feed.Dials, "no host was called")
 	assert.Zero(t, w.Report().Sessions, "and none noticed")
@@ -34,7 +35,7 @@ func TestAddressProbeLeavesNoTraceAtTheHosts(t *testing.T) {
 func TestHostThatBreaksOffLosesAndForgesNothing(t *testing.T) {
 	c := internet.Config{Domains: 100, Hosts: 10, MX: mxsim.Config{HoldGreeting: 300 * time.Millisecond}}
 	w := startWorld(t, c)
-	d := startDaemon(t, daemonConfig{world: w})
+	d := feedd.Start(t, feedd.Config{World: w})
 	const n = 19 // with 20 the hosts would be dialled before the dot, and have greeted when the host MTA leaves
 	m := mail{from: sender, to: internet.List(c, n), content: "Subject: list\r\n\r\nFor everybody.\r\n"}
 	body := "Subject: list\r\n\r\n" + forged // its end of data is not stuffed, and stands behind an end that is missing
@@ -51,15 +52,15 @@ func TestHostThatBreaksOffLosesAndForgesNothing(t *testing.T) {
 		{"after the dot", m.send},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			l := d.lhlo(t)
+			l := lhlo(t, d)
 			row.until(l)
 			l.leave()
-			d.idle(t)
+			d.Idle(t)
 			assert.Zero(t, w.Progress().Recipients, "nobody gets what the host MTA does not know to be delivered")
 		})
 	}
-	assert.EqualValues(t, 1, d.status(t).LMTP.HostsLeft, "the one that waited for replies is counted")
-	l := d.lhlo(t)
+	assert.EqualValues(t, 1, d.Status(t).LMTP.HostsLeft, "the one that waited for replies is counted")
+	l := lhlo(t, d)
 	for _, r := range m.deliver(l) {
 		assert.Regexp(t, `^250 2\.0\.0 mx\d+\.hosts\.example\[.*said: 250 `, r, "the second try succeeds")
 	}

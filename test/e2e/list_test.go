@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/smtpfeed/smtpfeed/test/feedd"
 	"github.com/smtpfeed/smtpfeed/test/internet"
 	"github.com/smtpfeed/smtpfeed/test/mxsim"
 )
@@ -35,7 +36,7 @@ func listWorld() internet.Config {
 
 func TestListThroughPostfixReachesEveryRecipientOnce(t *testing.T) {
 	c := listWorld()
-	s := startSystem(t, systemConfig{world: c, feed: daemonConfig{smtp: `idle_timeout = "300s"`}}) // however slow this machine is
+	s := startSystem(t, systemConfig{world: c, feed: feedd.Config{SMTP: `idle_timeout = "300s"`}}) // however slow this machine is
 	s.submitList(t, c)
 	s.arrived(t, listRecipients-listRefused-listGreylisted)
 	s.checkGrouping(t)
@@ -44,15 +45,15 @@ func TestListThroughPostfixReachesEveryRecipientOnce(t *testing.T) {
 
 	flush(t, s.postfix)
 	s.arrived(t, listRecipients-listRefused)
-	assert.Empty(t, settled(t, s.postfix, patience), "Postfix has nothing left")
+	assert.Empty(t, settled(t, s.postfix, feedd.Patience), "Postfix has nothing left")
 	assert.Empty(t, s.world.Missing(listRecipients).First, "nobody is missing")
 	r := sound(t, s.world)
 	assert.Equal(t, 1, r.Contents, "everybody got the same octets, at the first try and the second")
-	st := s.feed.idle(t)
+	st := s.feed.Idle(t)
 	assert.EqualValues(t, listDomains, st.DNS.MXQuestions, "the second try asks nothing again")
 	assert.Equal(t, listHosts-listDead, r.Sessions, "and finds the sessions of the first still open")
 	assert.EqualValues(t, listRecipients+listGreylisted, st.Records.Written, "each attempt at each recipient is recorded")
-	t.Logf("peak memory of smtpfeed: %s", s.feed.memory(t))
+	t.Logf("peak memory of smtpfeed: %s", s.feed.Memory(t))
 }
 
 // submitList gives Postfix the list in one submission, and says how long that took.
@@ -67,7 +68,7 @@ func (s *system) submitList(t *testing.T, c internet.Config) {
 // checkGrouping looks at what the list cost when all have arrived that are taken at the first try.
 func (s *system) checkGrouping(t *testing.T) {
 	t.Helper()
-	r, st := sound(t, s.world), s.feed.idle(t)
+	r, st := sound(t, s.world), s.feed.Idle(t)
 	const living = listHosts - listDead
 	assert.GreaterOrEqual(t, st.Feed.EnvelopesTotal, uint64(listRecipients/2000), "Postfix splits the list by its recipient limit")
 	assert.EqualValues(t, 1, st.Feed.MessagesTotal, "smtpfeed joins the parts into one message")
@@ -88,7 +89,7 @@ func (s *system) checkBounces(t *testing.T) {
 	t.Helper()
 	require.EventuallyWithT(t, func(c *assert.CollectT) {
 		assert.Len(c, s.returns.failures(), listRefused, "refused recipients in notifications")
-	}, patience, 20*time.Millisecond, "Postfix tells the sender who was refused")
+	}, feedd.Patience, 20*time.Millisecond, "Postfix tells the sender who was refused")
 	for _, f := range s.returns.failures() {
 		assert.Equal(t, internet.Refuse, internet.FateOf(f.recipient), "only refused recipients bounce")
 		assert.Equal(t, "5.1.1", f.status, "the status is the host's")
@@ -99,7 +100,7 @@ func (s *system) checkBounces(t *testing.T) {
 // checkGreylisted looks at what Postfix keeps for later.
 func (s *system) checkGreylisted(t *testing.T) {
 	t.Helper()
-	kept := settled(t, s.postfix, patience)
+	kept := settled(t, s.postfix, feedd.Patience)
 	assert.Len(t, kept, listGreylisted, "Postfix keeps the greylisted recipients")
 	for _, q := range kept {
 		assert.Equal(t, internet.Grey, internet.FateOf(q.Address), "and no others")

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/smtpfeed/smtpfeed/test/feedd"
 	"github.com/smtpfeed/smtpfeed/test/hosts"
 	"github.com/smtpfeed/smtpfeed/test/internet"
 	"github.com/smtpfeed/smtpfeed/test/mxsim"
@@ -21,10 +22,10 @@ func startOpenSMTPD(t *testing.T, variant string, c systemConfig) *beside {
 		t.Skip("OpenSMTPD with lmtp-replies.patch is not built: ", err)
 	}
 	b := besideTCP(t, c)
-	o, err := hosts.NewOpenSMTPD(hosts.Setup{Dir: newDir(t, "opensmtpd-"), Feed: b.listen, Variant: variant})
+	o, err := hosts.NewOpenSMTPD(hosts.Setup{Dir: feedd.NewDir(t, "opensmtpd-"), Feed: b.listen, Variant: variant})
 	require.NoError(t, err, "there is an instance of OpenSMTPD")
 	b.host = o
-	showOnFailure(t, o.Log())
+	feedd.ShowOnFailure(t, o.Log())
 	startHost(t, o)
 	return b
 }
@@ -49,12 +50,12 @@ func TestListThroughOpenSMTPDReachesEveryRecipientOnce(t *testing.T) {
 			b.arrived(t, row.list-row.refused-row.grey)
 			b.refused(t, row.refused)
 			b.greylisted(t, row.grey)
-			s := b.feed.idle(t)
+			s := b.feed.Idle(t)
 			assert.LessOrEqual(t, s.LMTP.Envelopes, uint64(row.transactions+row.messages), "LMTP transactions, with those of bounces")
 
 			flush(t, b.host)
 			b.arrived(t, row.list-row.refused)
-			assert.Empty(t, settled(t, b.host, patience), "OpenSMTPD has nothing left")
+			assert.Empty(t, settled(t, b.host, feedd.Patience), "OpenSMTPD has nothing left")
 			assert.Empty(t, b.world.Missing(row.list).First, "nobody is missing")
 			assert.Equal(t, 1, sound(t, b.world).Contents, "everybody got the same octets")
 		})
@@ -66,11 +67,11 @@ func TestContentThroughOpenSMTPDArrivesByteForByte(t *testing.T) {
 	mx := startExchanger(t, mxsim.Config{RTT: time.Millisecond})
 	b := startOpenSMTPD(t, "", systemConfig{
 		world: internet.Config{Domains: 1, Hosts: 1},
-		feed:  daemonConfig{routes: map[string][]string{"bytes.test": {mx.host}}},
+		feed:  feedd.Config{Routes: map[string][]string{"bytes.test": {mx.host}}},
 	})
 	submit(t, b.host, mail{from: sender, to: []string{"a@bytes.test", "b@bytes.test"}, content: awkward})
-	require.Eventually(t, func() bool { return len(mx.accepted()) == 2 }, patience, 10*time.Millisecond, "the mails arrive")
-	assert.Empty(t, settled(t, b.host, patience), "OpenSMTPD has nothing left")
+	require.Eventually(t, func() bool { return len(mx.accepted()) == 2 }, feedd.Patience, 10*time.Millisecond, "the mails arrive")
+	assert.Empty(t, settled(t, b.host, feedd.Patience), "OpenSMTPD has nothing left")
 	assert.Empty(t, mx.Violations(), "the host finds no fault with smtpfeed's protocol")
 	for _, m := range mx.Messages() {
 		received, content := cutReceived(string(m.Content))
@@ -87,16 +88,16 @@ func TestRestartOfSmtpfeedInTheMiddleOfAListThroughOpenSMTPD(t *testing.T) {
 	const n = 150
 	b.list(t, c, n)
 	b.under(t, n/5)
-	b.feed.terminate(t)
-	b.feed.wait(t)
-	b.feed.start(t)
+	b.feed.Terminate(t)
+	b.feed.Wait(t)
+	b.feed.Start(t)
 	require.EventuallyWithT(t, func(c *assert.CollectT) {
 		assert.NoError(c, b.host.Flush(), "OpenSMTPD tries again")
 		assert.Equal(c, n, b.world.Progress().Recipients, "recipients with their mail")
-	}, 2*patience, time.Second, "mail arrives")
-	assert.Empty(t, settled(t, b.host, patience), "OpenSMTPD has nothing left")
+	}, 2*feedd.Patience, time.Second, "mail arrives")
+	assert.Empty(t, settled(t, b.host, feedd.Patience), "OpenSMTPD has nothing left")
 	assert.Empty(t, b.world.Missing(n).First, "nobody is missing")
 	assert.Equal(t, 1, sound(t, b.world).Contents, "everybody got the same octets")
 	assert.Empty(t, b.said(), "nobody bounces")
-	assert.Empty(t, linesWith(readLog(t, b.host.Log()), "too much data"), "OpenSMTPD never gets two replies at once")
+	assert.Empty(t, feedd.LinesWith(feedd.ReadLog(t, b.host.Log()), "too much data"), "OpenSMTPD never gets two replies at once")
 }

@@ -2,14 +2,13 @@ package e2e
 
 import (
 	"fmt"
-	"os"
-	"os/exec"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/smtpfeed/smtpfeed/test/feedd"
 	"github.com/smtpfeed/smtpfeed/test/hosts"
 )
 
@@ -19,30 +18,14 @@ type postfix struct {
 	dir string
 }
 
-// needPostfix fails loudly where the test cannot run: an end-to-end test that skips silently proves nothing.
-func needPostfix(t *testing.T) {
-	t.Helper()
-	if os.Getenv("SMTPFEED_E2E") == "skip" {
-		t.Skip("SMTPFEED_E2E=skip")
-	}
-	if _, err := exec.LookPath("postfix"); err != nil {
-		t.Fatal("Postfix is not installed. Run\n\n" +
-			"\tDEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends postfix\n\n" +
-			"or set SMTPFEED_E2E=skip")
-	}
-	if os.Geteuid() != 0 {
-		t.Fatal("Postfix's master runs as root only: run the tests as root, or set SMTPFEED_E2E=skip")
-	}
-}
-
 // startPostfix makes and starts an instance that delivers through smtpfeed's socket; settings are added to its main.cf, where the
 // last one of a name counts.
 func startPostfix(t *testing.T, socket string, settings ...string) *postfix {
 	t.Helper()
-	dir := newDir(t, "postfix-")
+	dir := feedd.NewDir(t, "postfix-")
 	p, err := hosts.NewPostfix(hosts.Setup{Dir: dir, Feed: "unix:" + socket, Settings: settings})
 	require.NoError(t, err, "there is an instance of Postfix")
-	showOnFailure(t, p.Log())
+	feedd.ShowOnFailure(t, p.Log())
 	startHost(t, p)
 	return &postfix{p, dir}
 }

@@ -6,6 +6,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/smtpfeed/smtpfeed/test/feedd"
 	"github.com/smtpfeed/smtpfeed/test/internet"
 )
 
@@ -31,12 +32,12 @@ func TestAddressVerificationByPostfixLeavesNoTrace(t *testing.T) {
 		d.say("RSET", "250")
 	}
 	d.quit()
-	st := s.feed.idle(t)
-	assert.Empty(t, settled(t, s.postfix, patience), "Postfix has nothing queued")
+	st := s.feed.Idle(t)
+	assert.Empty(t, settled(t, s.postfix, feedd.Patience), "Postfix has nothing queued")
 	assert.Zero(t, st.LMTP.Envelopes, "no envelope was made")
 	assert.Zero(t, st.Records.Written, "no delivery was recorded")
 	assert.Zero(t, s.world.Report().Sessions, "no host was called")
-	asked := linesWith(readLog(t, s.postfix.Log()), "status=deliverable")
+	asked := feedd.LinesWith(feedd.ReadLog(t, s.postfix.Log()), "status=deliverable")
 	require.Len(t, asked, asks, "Postfix did ask smtpfeed")
-	assert.Contains(t, asked[0], s.feed.lmtp(), "and nobody else")
+	assert.Contains(t, asked[0], s.feed.Socket(), "and nobody else")
 }

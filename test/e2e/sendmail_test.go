@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/smtpfeed/smtpfeed/test/feedd"
 	"github.com/smtpfeed/smtpfeed/test/hosts"
 	"github.com/smtpfeed/smtpfeed/test/internet"
 	"github.com/smtpfeed/smtpfeed/test/mxsim"
@@ -27,10 +28,10 @@ func startSendmail(t *testing.T, s hosts.Setup) *hosts.Sendmail {
 	if os.Getenv("SMTPFEED_E2E") == "skip" {
 		t.Skip("SMTPFEED_E2E=skip")
 	}
-	s.Dir = newDir(t, "sendmail-")
+	s.Dir = feedd.NewDir(t, "sendmail-")
 	m, err := hosts.NewSendmail(s)
 	require.NoError(t, err, "there is an instance of sendmail")
-	showOnFailure(t, m.Log())
+	feedd.ShowOnFailure(t, m.Log())
 	startHost(t, m)
 	return m
 }
@@ -39,13 +40,13 @@ func startSendmail(t *testing.T, s hosts.Setup) *hosts.Sendmail {
 func startSendmailSystem(t *testing.T, c systemConfig, variant string) *sendmailSystem {
 	t.Helper()
 	s := &sendmailSystem{system: startSendmailWorld(t, c.world)}
-	c.feed.world = s.world
-	if c.feed.routes == nil {
-		c.feed.routes = make(map[string][]string)
+	c.feed.World = s.world
+	if c.feed.Routes == nil {
+		c.feed.Routes = make(map[string][]string)
 	}
-	c.feed.routes["sender.test"] = []string{s.returns.host}
-	s.feed = startDaemon(t, c.feed)
-	s.sendmail = startSendmail(t, hosts.Setup{Feed: "unix:" + s.feed.lmtp(), Variant: variant})
+	c.feed.Routes["sender.test"] = []string{s.returns.host}
+	s.feed = feedd.Start(t, c.feed)
+	s.sendmail = startSendmail(t, hosts.Setup{Feed: "unix:" + s.feed.Socket(), Variant: variant})
 	return s
 }
 
@@ -57,11 +58,11 @@ func startSendmailWorld(t *testing.T, c internet.Config) system {
 
 func TestListThroughSendmailReachesEveryRecipientOnce(t *testing.T) {
 	c := listWorld()
-	s := startSendmailSystem(t, systemConfig{world: c, feed: daemonConfig{smtp: `idle_timeout = "300s"`}}, "")
+	s := startSendmailSystem(t, systemConfig{world: c, feed: feedd.Config{SMTP: `idle_timeout = "300s"`}}, "")
 	s.submitList(t, c, listRecipients)
 	s.checkList(t, listRecipients)
 
-	st := s.feed.idle(t)
+	st := s.feed.Idle(t)
 	const living, bounces = listHosts - listDead, 1
 	r := sound(t, s.world)
 	assert.EqualValues(t, 2+bounces, st.Feed.EnvelopesTotal, "sendmail does not split the list, and bounces in one message")
@@ -90,7 +91,7 @@ func (s *sendmailSystem) checkList(t *testing.T, n int) {
 
 	flush(t, s.sendmail)
 	s.arrived(t, n-refused)
-	assert.Empty(t, settled(t, s.sendmail, patience), "sendmail has nothing left")
+	assert.Empty(t, settled(t, s.sendmail, feedd.Patience), "sendmail has nothing left")
 	assert.Empty(t, s.world.Missing(n).First, "nobody is missing")
 	assert.Equal(t, 1, sound(t, s.world).Contents, "everybody got the same octets, at the first try and the second")
 	assert.Len(t, s.returns.failures(), refused, "nobody bounced at the second try")
@@ -101,7 +102,7 @@ func (s *sendmailSystem) checkBounces(t *testing.T, n int) {
 	t.Helper()
 	require.EventuallyWithT(t, func(c *assert.CollectT) {
 		assert.Len(c, s.returns.failures(), n, "refused recipients in notifications")
-	}, patience, 20*time.Millisecond, "sendmail tells the sender who was refused")
+	}, feedd.Patience, 20*time.Millisecond, "sendmail tells the sender who was refused")
 	for _, f := range s.returns.failures() {
 		recipient := strings.TrimPrefix(f.recipient, "RFC822; ")
 		assert.Equal(t, internet.Refuse, internet.FateOf(recipient), "only refused recipients bounce")
@@ -113,9 +114,9 @@ func (s *sendmailSystem) checkBounces(t *testing.T, n int) {
 // checkGreylisted looks at what sendmail keeps for later, and at its log: in the queue it has one reason for all.
 func (s *sendmailSystem) checkGreylisted(t *testing.T, n int) {
 	t.Helper()
-	kept := settled(t, s.sendmail, patience)
+	kept := settled(t, s.sendmail, feedd.Patience)
 	assert.Len(t, kept, n, "sendmail keeps the greylisted recipients")
-	reasons := deferrals(readLog(t, s.sendmail.Log()))
+	reasons := deferrals(feedd.ReadLog(t, s.sendmail.Log()))
 	for _, q := range kept {
 		assert.Equal(t, internet.Grey, internet.FateOf(q.Address), "and no others")
 		s.checkWords(t, q.Address, reasons[q.Address], "450 4.2.0 greylisted, try again later")

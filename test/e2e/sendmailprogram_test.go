@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/smtpfeed/smtpfeed/test/feedd"
 	"github.com/smtpfeed/smtpfeed/test/hosts"
 	"github.com/smtpfeed/smtpfeed/test/internet"
 	"github.com/smtpfeed/smtpfeed/test/mxsim"
@@ -29,8 +30,8 @@ func programWorld() internet.Config {
 // programForOthers is smtpfeed where the user as whom sendmail runs it can.
 func programForOthers(t *testing.T) string {
 	t.Helper()
-	program := filepath.Join(newDir(t, "smtpfeed-"), "smtpfeed")
-	text, err := os.ReadFile(os.Getenv(binaryVariable))
+	program := filepath.Join(feedd.NewDir(t, "smtpfeed-"), "smtpfeed")
+	text, err := os.ReadFile(os.Getenv(feedd.BinaryVariable))
 	require.NoError(t, err, "there is a smtpfeed")
 	require.NoError(t, os.WriteFile(program, text, 0o755), "it can be copied")
 	return program
@@ -40,16 +41,16 @@ func programForOthers(t *testing.T) string {
 func TestListThroughSendmailAndAProgram(t *testing.T) {
 	c := programWorld()
 	s := &sendmailSystem{system: startSendmailWorld(t, c)}
-	alone := &daemon{dir: newDir(t, "smtpfeed-")} // a place for files; it is not started
-	require.NoError(t, os.Chmod(alone.dir, 0o777), "the user as whom sendmail runs it can write records")
-	conf := alone.config(daemonConfig{world: s.world, routes: map[string][]string{"sender.test": {s.returns.host}}})
-	require.NoError(t, os.WriteFile(alone.path("smtpfeed.toml"), []byte(conf), 0o644), "smtpfeed is configured")
+	dir := feedd.NewDir(t, "smtpfeed-")
+	require.NoError(t, os.Chmod(dir, 0o777), "the user as whom sendmail runs it can write records")
+	conf := feedd.Config{World: s.world, Routes: map[string][]string{"sender.test": {s.returns.host}}}.Text(dir)
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "smtpfeed.toml"), []byte(conf), 0o644), "smtpfeed is configured")
 	s.sendmail = startSendmail(t, hosts.Setup{
-		Variant: "program", Program: []string{programForOthers(t), "stdio", "-c", alone.path("smtpfeed.toml")},
+		Variant: "program", Program: []string{programForOthers(t), "stdio", "-c", filepath.Join(dir, "smtpfeed.toml")},
 	})
 	s.submitList(t, c, programRecipients)
 	s.checkList(t, programRecipients)
-	assert.Len(t, linesWith(readLog(t, alone.path("deliveries.jsonl")), `"outcome":"delivered"`),
+	assert.Len(t, feedd.LinesWith(feedd.ReadLog(t, filepath.Join(dir, "deliveries.jsonl")), `"outcome":"delivered"`),
 		programRecipients*998/1000+1, "each delivery is recorded, that of the bounce too")
 }
 
@@ -57,13 +58,13 @@ func TestListThroughSendmailAndAProgram(t *testing.T) {
 func TestListThroughSendmailAndAProgramThatBridges(t *testing.T) {
 	c := programWorld()
 	s := &sendmailSystem{system: startSendmailWorld(t, c)}
-	s.feed = startDaemon(t, daemonConfig{world: s.world, routes: map[string][]string{"sender.test": {s.returns.host}}})
+	s.feed = feedd.Start(t, feedd.Config{World: s.world, Routes: map[string][]string{"sender.test": {s.returns.host}}})
 	s.sendmail = startSendmail(t, hosts.Setup{
-		Variant: "via", Program: []string{programForOthers(t), "stdio", "--via", "unix:" + s.feed.lmtp()},
+		Variant: "via", Program: []string{programForOthers(t), "stdio", "--via", "unix:" + s.feed.Socket()},
 	})
 	s.submitList(t, c, programRecipients)
 	s.checkList(t, programRecipients)
-	st := s.feed.idle(t)
+	st := s.feed.Idle(t)
 	assert.EqualValues(t, 3, st.Feed.EnvelopesTotal, "the daemon got the list, its bounce, and the second try")
 	assert.EqualValues(t, c.DeadHosts, st.Feed.DialsFailed, "and remembers at the second try what it learned at the first")
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/smtpfeed/smtpfeed/test/feedd"
 	"github.com/smtpfeed/smtpfeed/test/internet"
 )
 
@@ -19,11 +20,11 @@ func TestRestartBehindSendmailLosesAndRepeatsNothing(t *testing.T) {
 		keeps   string // what sendmail was told of those that it kept
 	}{
 		{"of smtpfeed", func(t *testing.T, s *sendmailSystem, trickle func()) {
-			s.feed.terminate(t)
+			s.feed.Terminate(t)
 			trickle()
-			s.feed.wait(t)
+			s.feed.Wait(t)
 			trickle()
-			s.feed.start(t)
+			s.feed.Start(t)
 		}, "451 4.3.2 "},
 		{"of sendmail's daemon by SIGHUP", func(t *testing.T, s *sendmailSystem, trickle func()) {
 			require.NoError(t, s.sendmail.Reload(), "sendmail starts itself again")
@@ -41,7 +42,7 @@ func TestRestartBehindSendmailLosesAndRepeatsNothing(t *testing.T) {
 
 func restartBehindSendmail(t *testing.T, restart func(*testing.T, *sendmailSystem, func()), keeps string) {
 	c := internet.Config{Domains: 300, Hosts: 30, RTT: 20 * time.Millisecond, Processing: 150 * time.Millisecond, Additional: true}
-	feed := daemonConfig{smtp: "recipients_per_transaction = 5\nsessions_per_host = 1"} // ten rounds
+	feed := feedd.Config{SMTP: "recipients_per_transaction = 5\nsessions_per_host = 1"} // ten rounds
 	s := startSendmailSystem(t, systemConfig{world: c, feed: feed}, "")
 	const list, singles = 1500, 5
 	next := list
@@ -53,20 +54,20 @@ func restartBehindSendmail(t *testing.T, restart func(*testing.T, *sendmailSyste
 		}
 	}
 	submit(t, s.sendmail, mail{from: sender, to: internet.List(c, list), content: "Subject: list\r\n\r\nFor everybody.\r\n"})
-	require.Eventually(t, func() bool { return s.world.Progress().Recipients >= list/10 }, patience, 5*time.Millisecond,
+	require.Eventually(t, func() bool { return s.world.Progress().Recipients >= list/10 }, feedd.Patience, 5*time.Millisecond,
 		"the list is on its way")
 	restart(t, s, trickle)
 	trickle()
 
-	kept := settled(t, s.sendmail, patience)
+	kept := settled(t, s.sendmail, feedd.Patience)
 	t.Logf("%d arrived before sendmail's next try, %d were kept", s.world.Progress().Recipients, len(kept))
 	assert.Equal(t, keeps != "", len(kept) > 0, "what sendmail could not hand over it keeps")
-	for to, reason := range deferrals(readLog(t, s.sendmail.Log())) {
+	for to, reason := range deferrals(feedd.ReadLog(t, s.sendmail.Log())) {
 		assert.Contains(t, reason, keeps, "sendmail was told why it keeps %s", to)
 	}
 	flush(t, s.sendmail)
 	s.arrived(t, next)
-	assert.Empty(t, settled(t, s.sendmail, patience), "sendmail has nothing left")
+	assert.Empty(t, settled(t, s.sendmail, feedd.Patience), "sendmail has nothing left")
 	assert.Empty(t, s.world.Missing(next).First, "nobody is missing")
 	assert.Equal(t, 1+next-list, sound(t, s.world).Contents, "every message arrived unchanged")
 	assert.Empty(t, s.returns.Messages(), "nobody bounces")

@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/smtpfeed/smtpfeed/test/feedd"
 	"github.com/smtpfeed/smtpfeed/test/internet"
 	"github.com/smtpfeed/smtpfeed/test/mxsim"
 )
@@ -16,13 +17,13 @@ func TestContentThroughSendmailArrivesByteForByte(t *testing.T) {
 	mx := startExchanger(t, mxsim.Config{RTT: time.Millisecond})
 	s := startSendmailSystem(t, systemConfig{
 		world: internet.Config{Domains: 1, Hosts: 1},
-		feed:  daemonConfig{routes: map[string][]string{"bytes.test": {mx.host}}},
+		feed:  feedd.Config{Routes: map[string][]string{"bytes.test": {mx.host}}},
 	}, "")
 	for _, params := range []string{" BODY=8BITMIME", ""} {
 		submit(t, s.sendmail, mail{from: sender, to: []string{"a@bytes.test", "b@bytes.test"}, params: params, content: awkward})
 	}
-	require.Eventually(t, func() bool { return len(mx.accepted()) == 4 }, patience, 10*time.Millisecond, "the mails arrive")
-	assert.Empty(t, settled(t, s.sendmail, patience), "sendmail has nothing left")
+	require.Eventually(t, func() bool { return len(mx.accepted()) == 4 }, feedd.Patience, 10*time.Millisecond, "the mails arrive")
+	assert.Empty(t, settled(t, s.sendmail, feedd.Patience), "sendmail has nothing left")
 	assert.Empty(t, mx.Violations(), "the host finds no fault with smtpfeed's protocol")
 	for _, m := range mx.Messages() {
 		received, content := cutReceived(string(m.Content))
@@ -46,8 +47,8 @@ func TestAddressProbesOfSendmailLeaveNoTrace(t *testing.T) {
 	d.say("RCPT TO:<"+internet.Recipient(0, c)+">", "250")
 	d.say("RSET", "250")
 	d.quit()
-	assert.Empty(t, settled(t, s.sendmail, patience), "sendmail has nothing to do")
-	st := s.feed.idle(t)
+	assert.Empty(t, settled(t, s.sendmail, feedd.Patience), "sendmail has nothing to do")
+	st := s.feed.Idle(t)
 	assert.Zero(t, st.LMTP.ConnectionsTotal, "smtpfeed was not asked")
 	assert.Zero(t, s.world.Report().Sessions, "no host noticed")
 	assert.Zero(t, s.world.Report().MX, "nobody was asked about a domain")
@@ -62,14 +63,14 @@ func TestListThroughSendmailInEnvelopesIsOneMessage(t *testing.T) {
 	}
 	s := startSendmailSystem(t, systemConfig{world: c}, "queuegroup")
 	s.submitList(t, c, list)
-	require.Eventually(t, func() bool { return s.feed.status(t).Feed.EnvelopesTotal == envelopes }, patience, time.Millisecond,
+	require.Eventually(t, func() bool { return s.feed.Status(t).Feed.EnvelopesTotal == envelopes }, feedd.Patience, time.Millisecond,
 		"sendmail hands all envelopes over")
-	st := s.feed.status(t)
+	st := s.feed.Status(t)
 	assert.Equal(t, 1, st.LMTP.Bodies, "smtpfeed holds the content once: %+v", st.LMTP)
 	s.arrived(t, list)
-	assert.Empty(t, settled(t, s.sendmail, patience), "sendmail has nothing left")
+	assert.Empty(t, settled(t, s.sendmail, feedd.Patience), "sendmail has nothing left")
 	r := sound(t, s.world)
-	st = s.feed.idle(t)
+	st = s.feed.Idle(t)
 	assert.Empty(t, s.world.Missing(list).First, "nobody is missing")
 	assert.EqualValues(t, 1, st.Feed.MessagesTotal, "smtpfeed joins the envelopes into one message")
 	assert.Equal(t, 1, r.Contents, "everybody got the same octets")

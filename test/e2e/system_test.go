@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/smtpfeed/smtpfeed/test/feedd"
 	"github.com/smtpfeed/smtpfeed/test/internet"
 	"github.com/smtpfeed/smtpfeed/test/mxsim"
 )
@@ -14,7 +15,7 @@ import (
 // A system is everything mail passes: Postfix, smtpfeed, the world, and the host that takes what Postfix returns to senders.
 type system struct {
 	world   *internet.World
-	feed    *daemon
+	feed    *feedd.Daemon
 	postfix *postfix
 	returns *exchanger
 }
@@ -22,17 +23,17 @@ type system struct {
 // A systemConfig is what differs between systems.
 type systemConfig struct {
 	world   internet.Config
-	feed    daemonConfig // its world is the system's
+	feed    feedd.Config // its world is the system's
 	postfix []string     // settings
 }
 
 func startSystem(t *testing.T, c systemConfig) *system {
 	t.Helper()
-	needPostfix(t)
+	feedd.NeedPostfix(t)
 	s := &system{world: startWorld(t, c.world), returns: startExchanger(t, mxsim.Config{})}
-	c.feed.world = s.world
-	s.feed = startDaemon(t, c.feed)
-	s.postfix = startPostfix(t, s.feed.lmtp(), append(c.postfix, s.returns.returnMail())...)
+	c.feed.World = s.world
+	s.feed = feedd.Start(t, c.feed)
+	s.postfix = startPostfix(t, s.feed.Socket(), append(c.postfix, s.returns.returnMail())...)
 	return s
 }
 
@@ -50,7 +51,7 @@ func (s *system) arrived(t *testing.T, n int) {
 	t.Helper()
 	require.EventuallyWithT(t, func(c *assert.CollectT) {
 		assert.Equal(c, n, s.world.Progress().Recipients, "recipients with their mail")
-	}, patience, 20*time.Millisecond, "mail arrives")
+	}, feedd.Patience, 20*time.Millisecond, "mail arrives")
 }
 
 // sound checks what must hold whenever nothing is on its way, and returns the world's report.

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/smtpfeed/smtpfeed/test/feedd"
 	"github.com/smtpfeed/smtpfeed/test/internet"
 	"github.com/smtpfeed/smtpfeed/test/mxsim"
 )
@@ -32,22 +33,22 @@ func TestPersonalCopiesOfAListThroughPostfix(t *testing.T) {
 	one, two := startExchanger(t, verpHost()), startExchanger(t, verpHost())
 	s := startSystem(t, systemConfig{
 		world: internet.Config{Domains: 1, Hosts: 1},
-		feed:  daemonConfig{routes: map[string][]string{"one.test": {one.host}, "two.test": {two.host}}, tables: verpRule},
+		feed:  feedd.Config{Routes: map[string][]string{"one.test": {one.host}, "two.test": {two.host}}, Tables: verpRule},
 	})
 	to, content := verpList(), "Subject: list\r\n\r\n.For everybody.\r\n"
 	submit(t, s.postfix, mail{from: sender, to: to, content: content})
 	require.EventuallyWithT(t, func(c *assert.CollectT) {
 		assert.Equal(c, verpRecipients-verpRefused, len(one.accepted())+len(two.accepted()), "copies that arrived")
 		assert.Len(c, s.returns.failures(), verpRefused, "refused recipients in notifications")
-	}, patience, 20*time.Millisecond, "everybody is told or tells")
+	}, feedd.Patience, 20*time.Millisecond, "everybody is told or tells")
 
-	assert.Empty(t, settled(t, s.postfix, patience), "Postfix has nothing left")
+	assert.Empty(t, settled(t, s.postfix, feedd.Patience), "Postfix has nothing left")
 	assert.ElementsMatch(t, to, append(append(checkCopies(t, one, content), checkCopies(t, two, content)...), s.refused(t)...),
 		"everybody got one copy or bounced once")
-	st := s.feed.idle(t)
+	st := s.feed.Idle(t)
 	assert.EqualValues(t, 1, st.Feed.MessagesTotal, "it was one message")
-	assert.EqualValues(t, verpRecipients, s.feed.metric(t, "smtpfeed_transactions_personal_total"), "each recipient had a transaction")
-	assert.Positive(t, s.feed.metric(t, "smtpfeed_transactions_pipelined_total"), "commands rode behind the copies before")
+	assert.EqualValues(t, verpRecipients, s.feed.Metric(t, "smtpfeed_transactions_personal_total"), "each recipient had a transaction")
+	assert.Positive(t, s.feed.Metric(t, "smtpfeed_transactions_pipelined_total"), "commands rode behind the copies before")
 }
 
 // verpHost refuses one in 25 recipients.

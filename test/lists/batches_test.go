@@ -57,7 +57,7 @@ func (s *system) deliver(to []string, size int) error {
 		batch := to[:min(size, len(to))]
 		to = to[len(batch):]
 		g.Go(func() error {
-			c, err := hostsim.Dial("unix", s.feed.lmtp())
+			c, err := hostsim.Dial("unix", s.feed.Socket())
 			if err != nil {
 				return err
 			}

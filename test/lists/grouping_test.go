@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/smtpfeed/smtpfeed/test/feedd"
 	"github.com/smtpfeed/smtpfeed/test/hosts"
 	"github.com/smtpfeed/smtpfeed/test/internet"
 )
@@ -84,7 +85,7 @@ func (s *system) letGo(t *testing.T, n int) {
 		all, err := s.postfix.Queue()
 		assert.NoError(c, err, "the queue can be listed")
 		assert.Equal(c, n, len(all), "recipients in the queue")
-	}, patience, 100*time.Millisecond, "Postfix keeps what it must not deliver")
+	}, feedd.Patience, 100*time.Millisecond, "Postfix keeps what it must not deliver")
 	require.Zero(t, s.world.Report().Sessions, "and does not try to")
 	s.world.Reset()
 	out, err := exec.Command("postsuper", "-c", s.dir, "-H", "ALL").CombinedOutput()
@@ -106,7 +107,7 @@ func (s *system) watchBodies() (stop func() int) {
 				most <- n
 				return
 			case <-tick.C:
-				n = max(n, s.feed.status(new(assert.CollectT)).LMTP.Bodies)
+				n = max(n, s.feed.Status(new(assert.CollectT)).LMTP.Bodies)
 			}
 		}
 	}()
@@ -138,7 +139,7 @@ func (r run) checks(t *testing.T) (tables string) {
 	}
 	text, err := os.ReadFile("../../patches/lists/received.regexp")
 	require.NoError(t, err, "the table is there")
-	table := filepath.Join(newDir(t, "received-"), "received.regexp") // where Postfix's processes can read it
+	table := filepath.Join(feedd.NewDir(t, "received-"), "received.regexp") // where Postfix's processes can read it
 	require.NoError(t, os.WriteFile(table, text, 0o644), "Postfix has the table")
 	return tables + "regexp:" + table
 }

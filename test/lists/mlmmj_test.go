@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/smtpfeed/smtpfeed/test/feedd"
 	"github.com/smtpfeed/smtpfeed/test/hosts"
 	"github.com/smtpfeed/smtpfeed/test/internet"
 )
@@ -35,7 +36,7 @@ func mlmmjWorld() internet.Config {
 // their texts.
 func startMlmmj(t *testing.T, c systemConfig, subscribers int, control map[string]string) *mlmmj {
 	t.Helper()
-	m := &mlmmj{list: filepath.Join(newDir(t, "mlmmj-"), "list"), size: subscribers}
+	m := &mlmmj{list: filepath.Join(feedd.NewDir(t, "mlmmj-"), "list"), size: subscribers}
 	c.settings = append(c.settings,
 		"recipient_delimiter = +",
 		"relay_domains = "+listDomain,
@@ -127,7 +128,7 @@ func (m *mlmmj) bounced(t assert.TestingT) (all []string) {
 }
 
 // report says what a post cost.
-func (m *mlmmj) report(t *testing.T, what string) (internet.Report, status) {
+func (m *mlmmj) report(t *testing.T, what string) (internet.Report, feedd.Status) {
 	t.Helper()
 	st := m.emptied(t)
 	r := m.sound(t)
@@ -159,7 +160,7 @@ func (m *mlmmj) expectBounces(t *testing.T, who ...string) {
 	t.Helper()
 	require.EventuallyWithT(t, func(c *assert.CollectT) {
 		assert.ElementsMatch(c, who, m.bounced(c), "mlmmj knows who bounced")
-	}, patience/4, 50*time.Millisecond, "bounces come back to mlmmj")
+	}, feedd.Patience/4, 50*time.Millisecond, "bounces come back to mlmmj")
 }
 
 // personalSender is the envelope sender that mlmmj gives to one recipient of its first post.

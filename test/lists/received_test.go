@@ -11,7 +11,7 @@ import (
 
 // Lines as smtpd(8) and pickup(8) write them. The table is asked as cleanup(8) asks it: with the whole header, folded.
 func TestReceivedTable(t *testing.T) {
-	needPostfix(t)
+	needServers(t)
 	for _, c := range []struct{ rule, header, want string }{
 		{"from this machine by SMTP",
 			`Received: from lists (localhost [127.0.0.1])

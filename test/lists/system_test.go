@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/smtpfeed/smtpfeed/test/feedd"
 	"github.com/smtpfeed/smtpfeed/test/hosts"
 	"github.com/smtpfeed/smtpfeed/test/internet"
 	"github.com/smtpfeed/smtpfeed/test/mxsim"
@@ -21,7 +22,7 @@ import (
 type system struct {
 	world   *internet.World
 	odd     *mxsim.Server
-	feed    *daemon
+	feed    *feedd.Daemon
 	postfix *hosts.Postfix
 	dir     string // Postfix's
 }
@@ -41,18 +42,18 @@ const (
 // startSystem starts all of it; it ends with the test.
 func startSystem(t *testing.T, c systemConfig) *system {
 	t.Helper()
-	needPostfix(t)
-	s := &system{dir: newDir(t, "postfix-")}
+	needServers(t)
+	s := &system{dir: feedd.NewDir(t, "postfix-")}
 	var err error
 	s.world, err = internet.Start(c.world)
 	require.NoError(t, err, "the world begins")
 	t.Cleanup(s.world.Close)
-	routes := map[string]string{oddDomain: s.startOdd(t)}
+	routes := map[string][]string{oddDomain: {s.startOdd(t)}}
 	// However slow this machine is, sessions stay open for as long as a list server takes for a list.
-	s.feed = startDaemon(t, daemonConfig{world: s.world, routes: routes, smtp: `idle_timeout = "300s"`, tables: c.tables})
-	s.postfix, err = hosts.NewPostfix(hosts.Setup{Dir: s.dir, Feed: "unix:" + s.feed.lmtp(), Settings: c.settings})
+	s.feed = feedd.Start(t, feedd.Config{World: s.world, Routes: routes, SMTP: `idle_timeout = "300s"`, Tables: c.tables})
+	s.postfix, err = hosts.NewPostfix(hosts.Setup{Dir: s.dir, Feed: "unix:" + s.feed.Socket(), Settings: c.settings})
 	require.NoError(t, err, "there is an instance of Postfix")
-	showOnFailure(t, s.postfix.Log())
+	feedd.ShowOnFailure(t, s.postfix.Log())
 	require.NoError(t, s.postfix.Start(), "Postfix starts")
 	t.Cleanup(func() { assert.NoError(t, s.postfix.Stop(), "Postfix ends") })
 	return s
@@ -89,15 +90,10 @@ const (
 	lateSubscriber = "late@" + oddDomain // taken, and returned later by a mail of its host
 )
 
-// needPostfix fails loudly where the test cannot run: an end-to-end test that skips silently proves nothing.
-func needPostfix(t *testing.T) {
+// needServers fails loudly where the test cannot run.
+func needServers(t *testing.T) {
 	t.Helper()
-	if os.Getenv("SMTPFEED_E2E") == "skip" {
-		t.Skip("SMTPFEED_E2E=skip")
-	}
-	if os.Geteuid() != 0 {
-		t.Fatal("Postfix's master runs as root only: run the tests as root, or set SMTPFEED_E2E=skip")
-	}
+	feedd.NeedPostfix(t)
 	for _, name := range []string{"mlmmj", "mailman3", "sympa"} {
 		if _, err := os.Stat(unpacked(name)); err != nil {
 			t.Fatalf("%v: run test/hosts/need, or set SMTPFEED_E2E=skip", err)
@@ -111,7 +107,7 @@ func unpacked(name ...string) string {
 }
 
 // emptied waits until Postfix has nothing left and smtpfeed is idle, and returns what smtpfeed counted.
-func (s *system) emptied(t *testing.T) status {
+func (s *system) emptied(t *testing.T) feedd.Status {
 	t.Helper()
 	require.EventuallyWithT(t, func(c *assert.CollectT) {
 		all, err := s.postfix.Queue()
@@ -119,8 +115,8 @@ func (s *system) emptied(t *testing.T) status {
 		if len(all) > 0 {
 			assert.Fail(c, fmt.Sprintf("%d recipients are in Postfix's queue, first %v", len(all), all[0]))
 		}
-	}, patience, 100*time.Millisecond, "Postfix is done with every recipient")
-	return s.feed.idle(t)
+	}, feedd.Patience, 100*time.Millisecond, "Postfix is done with every recipient")
+	return s.feed.Idle(t)
 }
 
 // arrived waits until n recipients in the world have their mail.
@@ -128,7 +124,7 @@ func (s *system) arrived(t *testing.T, n int) {
 	t.Helper()
 	require.EventuallyWithT(t, func(c *assert.CollectT) {
 		assert.Equal(c, n, s.world.Progress().Recipients, "recipients with their mail")
-	}, patience, 20*time.Millisecond, "mail arrives")
+	}, feedd.Patience, 20*time.Millisecond, "mail arrives")
 }
 
 // sound checks what must hold whenever nothing is on its way, and returns the world's report.

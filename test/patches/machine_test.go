@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/smtpfeed/smtpfeed/test/feedd"
 	"github.com/smtpfeed/smtpfeed/test/internet"
 )
 
@@ -40,7 +41,7 @@ echo '127.0.0.1 localhost lists.example.org' >/etc/hosts
 // lasts. Its processes die with it.
 func onMachine(t *testing.T, test func(t *testing.T, m *machine)) {
 	t.Helper()
-	needPostfix(t)
+	feedd.NeedPostfix(t)
 	if os.Getenv(insideVariable) != "" {
 		test(t, newMachine(t))
 		return
@@ -84,7 +85,7 @@ func newMachine(t *testing.T) *machine {
 		require.NoError(t, os.Symlink(path, filepath.Join(m.project, dir)), "the project is there")
 	}
 	require.NoError(t, os.Mkdir(filepath.Join(m.project, "bin"), 0o755), "and its programs")
-	m.run(t, "cp "+os.Getenv(binaryVariable)+" bin/smtpfeed")
+	m.run(t, "cp "+os.Getenv(feedd.BinaryVariable)+" bin/smtpfeed")
 	// What the simulated Internet needs instead of the real one: another port, a DNS server, addresses of the loopback, and a
 	// host name that has an address there.
 	m.run(t, "mkdir -p /etc/smtpfeed")

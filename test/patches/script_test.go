@@ -12,6 +12,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/smtpfeed/smtpfeed/test/feedd"
 )
 
 // A conf is a configuration directory of Postfix that the script works on.
@@ -34,7 +36,7 @@ inet_protocols = all
 // shipped makes a configuration as Debian's package leaves it on a machine with Internet access, and these lines behind it.
 func shipped(t *testing.T, settings ...string) conf {
 	t.Helper()
-	needPostfix(t)
+	feedd.NeedPostfix(t)
 	c := conf{dir: t.TempDir()}
 	ship(t, c.dir, settings...)
 	return c

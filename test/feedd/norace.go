@@ -1,6 +1,6 @@
 //go:build !race
 
-package lists
+package feedd
 
 // raceEnabled says that the test runs with -race.
 const raceEnabled = false

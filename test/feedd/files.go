@@ -1,4 +1,4 @@
-package e2e
+package feedd
 
 import (
 	"os"
@@ -10,9 +10,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// newDir makes a directory that Postfix's processes can reach: those of t.TempDir are closed to other users, and their
+// NewDir makes a directory that Postfix's processes can reach: those of t.TempDir are closed to other users, and their
 // names too long for the sockets below them (sun_path has 108 octets).
-func newDir(t *testing.T, prefix string) string {
+func NewDir(t *testing.T, prefix string) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", prefix)
 	require.NoError(t, err, "there is room for files")
@@ -21,16 +21,16 @@ func newDir(t *testing.T, prefix string) string {
 	return dir
 }
 
-// showOnFailure prints what is worth reading of a log when the test has failed.
-func showOnFailure(t *testing.T, path string) {
+// ShowOnFailure prints what is worth reading of a log when the test has failed.
+func ShowOnFailure(t *testing.T, path string) {
 	t.Cleanup(func() {
 		if t.Failed() {
-			t.Logf("%s:\n%s", filepath.Base(path), gist(readLog(t, path)))
+			t.Logf("%s:\n%s", filepath.Base(path), gist(ReadLog(t, path)))
 		}
 	})
 }
 
-func readLog(t *testing.T, path string) string {
+func ReadLog(t *testing.T, path string) string {
 	t.Helper()
 	text, err := os.ReadFile(path)
 	if err != nil {
@@ -39,8 +39,8 @@ func readLog(t *testing.T, path string) string {
 	return string(text)
 }
 
-// linesWith are the lines of a log in which one of these words stands. Regular expressions would take seconds under -race.
-func linesWith(log string, words ...string) (found []string) {
+// LinesWith are the lines of a log in which one of these words stands. Regular expressions would take seconds under -race.
+func LinesWith(log string, words ...string) (found []string) {
 	for line := range strings.Lines(log) {
 		if slices.ContainsFunc(words, func(w string) bool { return strings.Contains(line, w) }) {
 			found = append(found, strings.TrimSuffix(line, "\n"))
@@ -52,7 +52,7 @@ func linesWith(log string, words ...string) (found []string) {
 // gist is a log's first lines that say more than that a recipient was delivered, and its end.
 func gist(log string) string {
 	const most = 40
-	trouble := linesWith(log, "warning", "error", "fatal", "panic", "level=WARN", "level=ERROR", "BUG", "DATA RACE",
+	trouble := LinesWith(log, "warning", "error", "fatal", "panic", "level=WARN", "level=ERROR", "BUG", "DATA RACE",
 		"status=deferred", "status=bounced", "lost connection", "refused", "suspended")
 	lines := strings.Split(strings.TrimSpace(log), "\n")
 	shown := slices.Concat(trouble[:min(most, len(trouble))], []string{"[...]"}, lines[max(0, len(lines)-most):])

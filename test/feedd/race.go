@@ -1,6 +1,6 @@
 //go:build race
 
-package e2e
+package feedd
 
 // raceEnabled says that the test runs with -race.
 const raceEnabled = true

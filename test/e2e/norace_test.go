@@ -1,6 +1,0 @@
-//go:build !race
-
-package e2e
-
-// raceEnabled says that the test runs with -race.
-const raceEnabled = false
