@@ -120,6 +120,18 @@ func (e *engine) step(now time.Time, ev event) {
 // valid until the take after the next, and whoever carries them out may clear it.
 func (e *engine) take() []action {
 	e.rejudgeSilent(e.now)
+	e.pumpDirty()
+	e.relieve()
+	e.pumpDirty() // those that relieve found waiting for more of a message
+	e.flush()
+	acts := e.acts
+	clear(e.spare)
+	e.acts, e.spare = e.spare[:0], acts
+	return acts
+}
+
+// pumpDirty pumps the hosts that changed.
+func (e *engine) pumpDirty() {
 	for i := 0; i < len(e.dirty); i++ { // pump may add some
 		h := e.dirty[i]
 		h.dirty = false
@@ -127,12 +139,6 @@ func (e *engine) take() []action {
 	}
 	clear(e.dirty) // or the hosts of the largest list would stay
 	e.dirty = e.dirty[:0]
-	e.relieve()
-	e.flush()
-	acts := e.acts
-	clear(e.spare)
-	e.acts, e.spare = e.spare[:0], acts
-	return acts
 }
 
 // wakeAt is the earliest moment at which step must be called with ticked; ok is false when only events matter.

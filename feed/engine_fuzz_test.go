@@ -168,6 +168,7 @@ func (w *model) send() {
 	if w.pick(4) == 1 {
 		e.From = mustAddress(w.t, "verp@d1.test")
 	}
+	e.Announced = w.coming > 0
 	w.settled[id], w.sizes[id] = map[int]int{}, len(e.Recipients)
 	w.event(sent{envelope: e})
 }

@@ -16,6 +16,7 @@ type Envelope struct {
 	Recipients []wire.Address // in RCPT order; the same address may stand here twice
 	Routes     []string       // per recipient its domain as folded by resolver.Fold: what is looked up
 	Body       *wire.Body
+	Announced  bool      // Feeder.Announce was called for it
 	Deadline   time.Time // when the last of our replies must have been given: the budget
 	Sink       Sink
 }

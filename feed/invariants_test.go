@@ -52,6 +52,11 @@ func checkInvariants(t testing.TB, e *engine) {
 	}
 	for _, m := range e.messages {
 		require.Equal(t, asking[m], m.asking, "a message counts its recipients that wait for a lookup")
+		require.Same(t, e.streams[m.key], m.stream, "a message has the stream of its key")
+	}
+	for _, st := range e.streams {
+		require.Positive(t, st.quiet.slot, "a stream ends by itself")
+		require.True(t, st.flowing || len(st.held) == 0, "nobody is held when nothing flows")
 	}
 	for r, n := range census {
 		require.Equal(t, 1, n, "no recipient is in two places: %s", r.address())
@@ -59,9 +64,13 @@ func checkInvariants(t testing.TB, e *engine) {
 	require.LessOrEqual(t, len(e.sessions), e.config.Sessions, "the process's session budget is kept")
 }
 
-// checkRelief holds after every take: no host waits for the process's budget while a session rests for nothing.
+// checkRelief holds after every take: no host waits for the process's budget while a session rests for nothing, and no recipient waits
+// beside a session at rest without a moment at which it is looked at again.
 func checkRelief(t testing.TB, e *engine) {
 	t.Helper()
+	for _, h := range e.hosts {
+		require.True(t, h.waiting == 0 || len(h.ready) == 0 || h.patience.slot > 0, "%d wait at %s, %d sessions rest, and nothing will change that", h.waiting, h.name, len(h.ready))
+	}
 	resting, leaving := 0, 0
 	for _, s := range e.sessions {
 		if s.state == sessionReady && s.host.waiting == 0 {

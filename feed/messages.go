@@ -179,7 +179,7 @@ func (e *engine) join(env *envelope) {
 		e.messages[key] = m
 		e.counts.MessagesTotal++
 	}
-	e.flow(env.since, m)
+	e.flow(env.since, m, env.Announced)
 	m.refs++
 	env.message = m
 	env.Body = nil
@@ -218,6 +218,9 @@ func (e *engine) want(c *recipient) {
 func (e *engine) release(m *message) {
 	m.refs--
 	if m.refs == 0 {
+		if !m.stream.flowing {
+			e.timers.set(&m.stream.quiet, e.now.Add(streamKeep))
+		}
 		delete(e.messages, m.key)
 	}
 }
@@ -316,6 +319,7 @@ func (e *engine) flush() {
 		if env.unsettled == 0 {
 			e.timers.stop(&env.budget)
 			delete(e.envelopes, env.ID)
+			env.message.stream.answered = e.now
 			e.release(env.message)
 		}
 	}

@@ -244,6 +244,8 @@ func parseSent(t *testing.T, now time.Time, w []string) event {
 			e.From = mustAddress(t, commas(value)[0])
 		case "body":
 			body = value
+		case "announced":
+			e.Announced = true
 		case "budget":
 			d, err := time.ParseDuration(value)
 			require.NoError(t, err)

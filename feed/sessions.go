@@ -47,7 +47,7 @@ type session struct {
 func (e *engine) pump(now time.Time, h *host) {
 	h.limit.expire(now, e.config.RecipientsPerTransaction)
 	for h.waiting > 0 || e.borrow(now, h) {
-		if !e.due(now, h) {
+		if len(h.ready)+len(h.clear) == 0 || !e.due(now, h) && !(e.borrow(now, h) && e.due(now, h)) {
 			break
 		}
 		s := h.writable()
@@ -143,7 +143,7 @@ func (e *engine) dial(now time.Time, h *host, addr int) {
 // The room is there when they have ended. It is called when every host that changed was pumped, so a session that rests then
 // has nothing to do, and rests until its idle timeout: without relieve whoever is hungry would wait as long.
 func (e *engine) relieve() {
-	var held []resting // they have work after all, see holds
+	var held []resting // they have work after all, see gather.go, and do it now that others wait
 	for e.leaving < len(e.hungry) && len(e.rest) > 0 {
 		r := e.rest[0]
 		e.rest = e.rest[1:]
@@ -152,6 +152,7 @@ func (e *engine) relieve() {
 		case s == nil || s.state != sessionReady || !s.since.Equal(r.since):
 		case s.host.waiting > 0:
 			held = append(held, r)
+			e.wake(s.host)
 		default:
 			e.counts.SessionsEvicted++
 			e.close(s)

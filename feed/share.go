@@ -66,6 +66,9 @@ func (e *engine) takeOver(to, from *host) bool {
 		for _, r := range moved {
 			r.at = uint8(r.route.indexOf(to))
 			e.enqueue(to, r)
+			if n := to.laneOf[l.message]; l.since.Before(n.since) {
+				n.since = l.since
+			}
 		}
 		if l.waiting == 0 {
 			from.drop(l)

@@ -12,11 +12,14 @@ const (
 	lullTime = 100 * time.Millisecond
 	// streamKeep is how long a stream is remembered when its message has ended: the next part may come later than the last was answered.
 	streamKeep = 5 * time.Second
+	// promptTime is how soon after an answer the envelope comes that a host MTA had no connection for.
+	promptTime = 60 * time.Millisecond
 )
 
 // A stream is how the envelopes of one message come in.
 type stream struct {
 	first, last time.Time     // when they came
+	answered    time.Time     // when the last recipient of one was settled, last
 	gap         time.Duration // of late, the longest between two of them
 	parallel    bool          // one came while another one was under way: the host MTA does not wait for replies before it goes on
 	flowing     bool          // more are to be expected
@@ -48,15 +51,20 @@ func (e *engine) count(ev coming) {
 	}
 }
 
-// flow notes that an envelope of a message comes in. More are to be expected if others of it are under way, or were, or if another
-// one of its source is being handed over. A host MTA that waits for our replies before it goes on is never waited for.
-func (e *engine) flow(now time.Time, m *message) {
+// flow notes that an envelope of a message comes in. More are to be expected if others of it are under way, or were. So they are if it is
+// a list and another list of its source is being handed over; but a single mail of a list's sender is not held up by the list. A host MTA
+// that waits for our replies before it goes on is not waited for, or for no longer than lullTime when it has several connections.
+func (e *engine) flow(now time.Time, m *message, announced bool) {
 	st := m.stream
-	st.gap = max(now.Sub(st.last), st.gap*3/4)
+	gap := now.Sub(st.last)
+	if waited := now.Sub(st.answered); waited < promptTime {
+		gap = min(gap, waited) // the pause before was ours
+	}
+	st.gap = max(gap, st.gap*3/4)
 	st.last = now
 	st.parallel = st.parallel || m.refs > 0
-	if more := st.parallel || e.coming[m.key.source] > 0; !more || m.verp != nil || e.config.GatherTime < 0 || e.draining {
-		e.timers.set(&st.quiet, now.Add(streamKeep))
+	if more := st.parallel || announced && e.coming[m.key.source] > 0; !more || m.verp != nil || e.config.GatherTime < 0 || e.draining {
+		e.ebb(now, st)
 		return
 	}
 	if !st.flowing {
@@ -79,13 +87,18 @@ func (e *engine) calm(now time.Time, key messageKey, st *stream) {
 	case st.flowing && e.messages[key] != nil && e.coming[key.source] > 0 && !e.draining:
 		e.timers.set(&st.quiet, now.Add(lullTime))
 	case st.flowing || e.messages[key] != nil:
-		st.flowing = false
-		for _, h := range st.held {
-			e.wake(h)
-		}
-		st.held = nil
-		e.timers.set(&st.quiet, now.Add(streamKeep))
+		e.ebb(now, st)
 	default:
 		delete(e.streams, key)
 	}
+}
+
+// ebb ends a flow: what waited for more goes.
+func (e *engine) ebb(now time.Time, st *stream) {
+	st.flowing = false
+	for _, h := range st.held {
+		e.wake(h)
+	}
+	st.held = nil
+	e.timers.set(&st.quiet, now.Add(streamKeep))
 }

@@ -94,6 +94,9 @@ func sentText(e *Envelope, now time.Time) string {
 		d := e.Body.Digest()
 		body = fmt.Sprintf(" body=%x", d[:4])
 	}
+	if e.Announced {
+		body += " announced"
+	}
 	return fmt.Sprintf("sent %s from=%q%s budget=%s to=%s", e.ID, e.From.String(), body, e.Deadline.Sub(now), strings.Join(to, ","))
 }
 

@@ -174,6 +174,7 @@ func TestEnvelopesOfAListAreAnnounced(t *testing.T) {
 		{"its content comes", func(f *fixture, h *host) {
 			f.mailer.onSend = func(e *feed.Envelope) {
 				assert.Zero(t, f.mailer.comingFrom(from), "it is withdrawn before it is sent")
+				assert.True(t, e.Announced, "and says that it was announced")
 				deliverAll(e)
 			}
 			h.send("DATA", "Subject: x", "", ".")

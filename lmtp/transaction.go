@@ -163,6 +163,7 @@ func (t *transaction) deliver(e *feed.Envelope) {
 	t.sent = e
 	t.server.counters.waiting.Add(int64(t.left))
 	defer t.finish()
+	e.Announced = t.announced
 	t.withdraw()
 	t.server.config.Mailer.Send(e)
 	defer t.conn.watch()()

@@ -132,12 +132,12 @@ func (c Config) stale() time.Duration {
 	return c.DNS.Stale.Duration
 }
 
-// gatherTime is how long a part of a list waits for the others, as the feeder takes it.
+// gatherTime is how long a part of a list waits for the others, as the feeder takes it. Most of the budget stays for delivery.
 func (c Config) gatherTime() time.Duration {
 	if c.SMTP.GatherTime.Duration == 0 {
 		return -1
 	}
-	return c.SMTP.GatherTime.Duration
+	return min(c.SMTP.GatherTime.Duration, c.LMTP.Budget.Duration/4)
 }
 
 // chunkingFrom is the size from which bodies go by BDAT, as the feeder takes it.

@@ -95,6 +95,9 @@ func TestEnvelopesOfOneMessageCostWhatOneEnvelopeCosts(t *testing.T) {
 		{"envelopes of 25 (Sympa)", 25, 400},
 	} {
 		t.Run(row.name, func(t *testing.T) {
+			c := c
+			// Four hundred connections take this machine seconds when it is busy. Hosts that greet late make that not matter.
+			c.MX.HoldGreeting = 3 * time.Second
 			n := min(n, row.size*row.callers)
 			want, got := oneEnvelope(t, c, n), inEnvelopes(t, row.name, c, n, row.size, row.callers)
 			t.Log(want)
