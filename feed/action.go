@@ -28,10 +28,18 @@ type (
 		order   *order
 	}
 
-	// hangup orders a session without a transaction to end: with QUIT, or when it is not open yet by giving up.
+	// hangup orders a session without a transaction to end: with QUIT, or when it is not open yet by giving up. A stuck one may have
+	// been told before.
 	hangup struct {
 		session sessionID
 		abort   bool // it was not open when the engine decided
+		stuck   bool // it made no progress: a fault of ours, and not waited for any longer
+	}
+
+	// keep orders an entry of the ledger, and one kept event if it has a number.
+	keep struct {
+		number uint64
+		entry  Entry
 	}
 
 	// settle tells an envelope's Sink the outcome of some of its recipients.
@@ -45,6 +53,7 @@ func (lookup) isAction()   {}
 func (dial) isAction()     {}
 func (transmit) isAction() {}
 func (hangup) isAction()   {}
+func (keep) isAction()     {}
 func (settle) isAction()   {}
 
 type (

@@ -35,6 +35,11 @@ type Config struct {
 
 	Prohibited []netip.Prefix // addresses never dialled; nil prohibits none (see Internal)
 
+	Ledger           Ledger        // nil is none: a host MTA that sends a recipient again has it delivered again
+	LedgerWait       time.Duration // how long the reply for a delivery waits for the ledger at most; 0 is 5 s
+	LedgerKeep       time.Duration // how long a host MTA may take to send a message again; 0 is 5 days
+	LedgerRecipients int           // how many delivered recipients are remembered at most; 0 is 1,000,000
+
 	Resolver Resolver
 	Dial     func(ctx context.Context, to netip.AddrPort) (net.Conn, error) // nil is TCP
 	Log      *slog.Logger                                                   // nil discards
@@ -109,6 +114,9 @@ func (c Config) withDefaults() Config {
 	c.DownTime = cmp.Or(c.DownTime, 60*time.Second)
 	c.GatherTime = cmp.Or(c.GatherTime, 2*time.Second)
 	c.LimitsTTL = cmp.Or(c.LimitsTTL, time.Hour)
+	c.LedgerWait = cmp.Or(c.LedgerWait, 5*time.Second)
+	c.LedgerKeep = cmp.Or(c.LedgerKeep, 5*24*time.Hour)
+	c.LedgerRecipients = cmp.Or(c.LedgerRecipients, 1_000_000)
 	c.Timeouts = c.Timeouts.withDefaults()
 	if c.Dial == nil {
 		// Keep-alive probes would cost three system calls a session, and every wait of ours ends by itself.

@@ -2,7 +2,8 @@
 //
 // A host MTA hands over one message with any number of recipients. feed resolves all their domains at once, groups the
 // recipients by the mail exchanger they share, sends each group over few, reused, pipelined SMTP sessions, and gives every
-// recipient one outcome. The host keeps queue, retries and bounces; nothing here survives the process.
+// recipient one outcome. The host keeps queue, retries and bounces; all that survives the process is which recipients were delivered and
+// whose host MTA may not have heard it yet, in a Ledger.
 //
 // # Who owns what
 //
@@ -13,8 +14,9 @@
 //	              v                        +----------------------------------------------+
 //	       +-------------+   opened, cleared, finished, ended, resolved    |        ^
 //	       |   events    | <-----------------------------------------------+        |
-//	       +-------------+                                                          | lookup, dial,
-//	              |  one channel                                                    | transmit, hangup
+//	       |             | <--- kept, recalled --- Ledger <--- keep ---+            | lookup, dial,
+//	       +-------------+                                             |            | transmit, hangup
+//	              |  one channel                                       +------------+
 //	              v                                                                 |
 //	  +-----------------------+   step(now, event)   +-----------------------+      |
 //	  |  Feeder: the loop     | -------------------> |  engine: pure         |      |
@@ -49,6 +51,9 @@
 //	outcome.go    the table: what a report means for each recipient, and only here
 //	reasons.go    what is told of hosts and domains that no transaction reached
 //	limit.go      what a host was seen to take: concurrency, recipients, domains, messages, pipelining
+//	debts.go      what was delivered and is not known to be taken by the host MTA: what it sends again is answered from there
+//	keeping.go    deliveries on their way into the ledger, and the replies that wait for them
+//	watchdog.go   sessions that make no progress
 //	verp.go       rules that give each recipient an envelope sender of its own
 //	timer.go      deadlines
 //	trace.go      events and actions as text
@@ -60,6 +65,7 @@
 //
 //	RCPT accepted --> hinted --> lookup ----------------------+
 //	host's final dot --> sent                                 |
+//	        |   delivered in an earlier attempt ------------------------------> settled, from memory
 //	        |                                                 v
 //	        |   route unknown: waits in its route --------> resolved
 //	        |   route known                                   |
@@ -73,7 +79,9 @@
 //	                                    the table: settle | the same host again | elsewhere --+
 //	                                         |
 //	                                         v
-//	                                    settled: the Sink is told, once
+//	                                    settled: a delivery is kept in the ledger, and then the Sink is told, once
+//	                                         v
+//	                                    owed, until the host MTA has read the reply: taken, or abandoned
 //
 // In words: a recipient waits in its route until the domain's hosts are known, then in a lane of the best host that is alive.
 // Lanes are one a message, and a host serves them in turn, so one urgent mail never waits behind a list. A transaction is cut
@@ -103,6 +111,15 @@
 // stands in it twice has one carrier that is delivered; the others are twins that share its fate. That also holds for an
 // envelope that a host MTA sends again while the first one is still under way.
 //
+// # The ledger
+//
+// RFC 1047 tells how mail comes twice: between the remote host's 250 and the moment at which the host MTA has read ours, an end of either
+// process makes the host MTA send again what was delivered. So a delivery is given to
+// Config.Ledger before the Sink hears of it, and is remembered under its message (sender and content) and recipient until the host MTA has
+// read all replies of the envelope. If it has not, the recipient that comes again is settled as delivered at once, with Outcome.Earlier,
+// and no second copy leaves. A ledger that is slow or broken is waited for no longer than Config.LedgerWait, and then not at all until it
+// answers again. What stays uncertain, a dot without a reply, is in no ledger: there, one of two copies must be risked.
+//
 // Host MTAs hand a list over in parts, several at a time. While more are to be expected, what does not fill a transaction yet waits for
 // them, so that the parts cost what one envelope costs: until none has come for a moment, and at most for Config.GatherTime.
 //
@@ -114,6 +131,8 @@
 //   - It is settled once, at the latest at its envelope's Deadline.
 //   - Delivered is said only of a complete final 2xx to the end of data of a transaction in which its RCPT got 2xx.
 //   - After an octet of the end of data may have left and before its reply, delivery is uncertain: deferred, and no other host.
+//   - A delivery is told when the ledger has it, or when that was waited for long enough.
+//   - What was delivered is not delivered again before the host MTA has read the reply, unless more is owed than may be remembered.
 //   - A session has at most two transactions in its hands, the second one only behind a body on its way.
 //   - Nothing waits without a lookup, a session or a timer that will end the wait.
 //   - Sessions stay within the process's and the host's bounds.
@@ -130,8 +149,8 @@
 //
 // # Never
 //
-// It never answers for the host MTA, keeps mail on disk, retries later, follows 251 or 551, or tries another host where the
-// first may have the mail.
+// It never answers for the host MTA, keeps mail on disk (the ledger has digests and replies), retries later, follows 251 or 551, or tries
+// another host where the first may have the mail.
 //
 // # Bugs
 //

@@ -25,6 +25,7 @@ type engine struct {
 	routes    map[string]*route
 	hosts     map[string]*host
 	sessions  map[sessionID]*session
+	forsaken  map[sessionID]bool // given up by the watchdog, and not ended yet
 	timers    timers
 
 	resolving int // lookups under way
@@ -52,6 +53,9 @@ type engine struct {
 	lastTransaction transactionID
 	draining        bool
 	counts          counts
+
+	debts   debts   // what was delivered and is not known to be taken
+	keeping keeping // how that comes into the ledger
 }
 
 // counts are the engine's counters, in the shape in which they are shown.
@@ -73,10 +77,12 @@ func (c *counts) settled(o *Outcome) {
 
 func newEngine(c Config) *engine {
 	e := &engine{config: c, envelopes: map[string]*envelope{}, messages: map[messageKey]*message{}, coming: map[source]int{}, streams: map[messageKey]*stream{},
-		routes: map[string]*route{}, hosts: map[string]*host{}, sessions: map[sessionID]*session{}}
+		routes: map[string]*route{}, hosts: map[string]*host{}, sessions: map[sessionID]*session{}, forsaken: map[sessionID]bool{}}
 	e.shelfTimer.due = e.sweepShelf
 	e.exhaustedTimer.due = e.feedHungry
 	e.rejudgeTimer.due = func(time.Time) {}
+	e.debts.init(e)
+	e.keeping.timer.due = e.waitNoLonger
 	return e
 }
 
@@ -84,6 +90,9 @@ func newEngine(c Config) *engine {
 func (e *engine) step(now time.Time, ev event) {
 	e.now = now
 	e.timers.fire(now)
+	if e.late(ev) {
+		return
+	}
 	switch ev := ev.(type) {
 	case hinted:
 		e.hint(now, ev)
@@ -107,6 +116,14 @@ func (e *engine) step(now time.Time, ev event) {
 		e.flightFinished(now, ev)
 	case ended:
 		e.sessionEnded(now, ev)
+	case taken:
+		e.hostTook(ev.envelope)
+	case abandoned:
+		e.hostGone(ev.envelope)
+	case kept:
+		e.hasKept(ev.number)
+	case recalled:
+		e.recallAll(ev)
 	case drained:
 		e.drain(now)
 	case ticked:
@@ -146,8 +163,11 @@ func (e *engine) wakeAt() (at time.Time, ok bool) { return e.timers.next() }
 
 // quiet says that nothing is unsettled, in flight, open or asked for.
 func (e *engine) quiet() bool {
-	return len(e.envelopes) == 0 && len(e.sessions) == 0 && e.resolving == 0
+	return len(e.envelopes) == 0 && len(e.sessions) == 0 && e.resolving == 0 && len(e.keeping.held) == 0
 }
+
+// untaken says that a host MTA has not taken all that it was told of deliveries, and is not known to be gone.
+func (e *engine) untaken() bool { return len(e.debts.receipts) > 0 }
 
 func (e *engine) act(a action) { e.acts = append(e.acts, a) }
 

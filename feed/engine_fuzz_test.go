@@ -46,16 +46,18 @@ type model struct {
 	clear     map[sessionID]bool     // its first transaction was cleared
 	hung      map[sessionID]bool
 	envelopes int
-	coming    int // announced and not withdrawn
+	parted    map[string]bool // envelopes whose host MTA took every reply or is gone
+	coming    int             // announced and not withdrawn
 	settled   map[string]map[int]int
 	sizes     map[string]int
+	ledger    *ledgerModel
 	trace     *tracer // shown when the test fails
 }
 
 func newModel(t testing.TB, script []byte) *model {
 	return &model{t: t, trace: newTracer(t.Output()), now: epoch, bytes: script, hands: map[sessionID][]*order{}, clear: map[sessionID]bool{},
-		hung: map[sessionID]bool{}, settled: map[string]map[int]int{}, sizes: map[string]int{},
-		e: newEngine(Config{Seed: 1, Sessions: 4, SessionsPerHost: 2, RecipientsPerTransaction: 3,
+		hung: map[sessionID]bool{}, settled: map[string]map[int]int{}, sizes: map[string]int{}, ledger: newLedgerModel(), parted: map[string]bool{},
+		e: newEngine(Config{Seed: 1, Sessions: 4, SessionsPerHost: 2, RecipientsPerTransaction: 3, Ledger: scriptedLedger{}, LedgerRecipients: 20,
 			VERP: []VERP{{Sender: "verp@d1.test", Template: "verp+{local}={domain}@d1.test"}}}.withDefaults())}
 }
 
@@ -94,10 +96,14 @@ func (w *model) take() {
 			require.LessOrEqual(w.t, len(a.order.to), 3, "a transaction keeps the configured size")
 			require.False(w.t, w.hung[a.session], "nothing is transmitted on a session that was hung up")
 			require.True(w.t, len(w.hands[a.session]) == 1 || w.clear[a.session], "a second transaction is given only behind a cleared body")
+			w.ledger.checkTransmit(w.t, a.order)
 		case hangup:
-			require.Empty(w.t, w.hands[a.session], "no session with a transaction is hung up")
+			require.True(w.t, a.stuck || len(w.hands[a.session]) == 0, "no session with a transaction is hung up unless it is stuck")
 			w.hung[a.session] = true
+		case keep:
+			w.ledger.keep(w.now, a)
 		case settle:
+			w.ledger.checkSettle(w.t, w.now, a)
 			for _, s := range a.settlements {
 				w.settled[a.envelope.ID][s.Recipient]++
 				require.Equal(w.t, 1, w.settled[a.envelope.ID][s.Recipient], "a recipient is settled once")
@@ -109,7 +115,11 @@ func (w *model) take() {
 }
 
 func (w *model) step() {
-	switch w.pick(8) {
+	switch w.pick(10) {
+	case 8:
+		w.confirm()
+	case 9:
+		w.part(w.pick(3) > 0)
 	case 0:
 		w.send()
 	case 1:
@@ -131,7 +141,12 @@ func (w *model) rare() {
 	switch w.pick(8) {
 	case 0:
 		if w.envelopes > 0 {
-			w.event(cancelled{envelope: fmt.Sprint("e", w.pick(w.envelopes))})
+			id := fmt.Sprint("e", w.pick(w.envelopes))
+			w.event(cancelled{envelope: id})
+			if w.pick(2) == 1 && !w.parted[id] {
+				w.parted[id] = true
+				w.event(abandoned{envelope: id})
+			}
 		}
 	case 1:
 		if w.pick(16) == 1 {
@@ -170,7 +185,36 @@ func (w *model) send() {
 	}
 	e.Announced = w.coming > 0
 	w.settled[id], w.sizes[id] = map[int]int{}, len(e.Recipients)
+	w.ledger.send(e)
 	w.event(sent{envelope: e})
+}
+
+// confirm answers the oldest keep action.
+func (w *model) confirm() {
+	if k := w.ledger; len(k.unanswered) > 0 {
+		n := k.unanswered[0]
+		k.unanswered = k.unanswered[1:]
+		w.event(kept{number: n})
+	}
+}
+
+// part ends the host MTA's interest in the first envelope that is settled; it is false when there is none.
+func (w *model) part(took bool) bool {
+	for i := range w.envelopes {
+		id := fmt.Sprint("e", i)
+		if w.parted[id] || len(w.settled[id]) < w.sizes[id] {
+			continue
+		}
+		w.parted[id] = true
+		if took {
+			w.ledger.took(id)
+			w.event(taken{envelope: id})
+		} else {
+			w.event(abandoned{envelope: id})
+		}
+		return true
+	}
+	return false
 }
 
 // resolve answers the oldest lookup; hosts overlap between domains.
@@ -330,6 +374,9 @@ func (w *model) finish() {
 		case w.anyBusy():
 			w.answerTransaction(0)
 		case w.endHung():
+		case len(w.ledger.unanswered) > 0:
+			w.confirm()
+		case w.part(true):
 		default:
 			at, ok := w.e.wakeAt()
 			if !ok {
@@ -379,4 +426,7 @@ func (w *model) check() {
 	require.Empty(w.t, w.e.sessions, "no session is left after the idle timeout")
 	require.Empty(w.t, w.e.routes, "no route is left when nobody needs it any more")
 	require.Empty(w.t, w.e.hosts, "no host is left when nothing is remembered any more")
+	require.Empty(w.t, w.e.debts.pasts, "no delivery is remembered when no host MTA can send it again")
+	require.Empty(w.t, w.e.debts.receipts, "no receipt is left")
+	require.Empty(w.t, w.e.debts.ages, "what is forgotten is let go")
 }

@@ -31,6 +31,18 @@ type (
 	// cancelled: the host MTA of this envelope is gone. From lmtp.
 	cancelled struct{ envelope string }
 
+	// taken: the host MTA of this envelope has read every reply. From lmtp, once, after the last was written; or else abandoned is.
+	taken struct{ envelope string }
+
+	// abandoned: the host MTA of this envelope has not read every reply and will not. From lmtp.
+	abandoned struct{ envelope string }
+
+	// kept: the ledger has this keep action's entry and those before, or never will. From the ledger, once per keep action.
+	kept struct{ number uint64 }
+
+	// recalled: a ledger was opened in which this was kept. From cmd, before any envelope if the ledger could be opened then.
+	recalled struct{ deliveries []Delivery }
+
 	// resolved: a lookup ended. From the resolver's readers, once per lookup action; and perhaps once more, grown, when exchangers of a
 	// route turned out to have more addresses.
 	resolved struct {
@@ -85,6 +97,10 @@ func (hinted) isEvent()    {}
 func (coming) isEvent()    {}
 func (sent) isEvent()      {}
 func (cancelled) isEvent() {}
+func (taken) isEvent()     {}
+func (abandoned) isEvent() {}
+func (kept) isEvent()      {}
+func (recalled) isEvent()  {}
 func (resolved) isEvent()  {}
 func (answered) isEvent()  {}
 func (connected) isEvent() {}
@@ -138,6 +154,7 @@ type report struct {
 	final       wire.Reply
 	err         error         // why the dialogue is incomplete; nil when every reply came
 	stage       stage         // where err happened
+	stuck       bool          // the session said nothing; see watchdog.go
 	local       bool          // err is this machine's or this process's doing, not the peer's
 	dotted      bool          // an octet of the end of data may have left
 	transfer    time.Duration // MAIL to the last reply

@@ -49,7 +49,7 @@ func (f *Feeder) Run(ctx context.Context) {
 	wake := time.NewTimer(0)
 	defer wake.Stop()
 	halted := ctx.Done()
-	for !f.engine.draining || !f.engine.quiet() {
+	for !f.engine.draining || !f.engine.quiet() || halted != nil && f.engine.untaken() {
 		select {
 		case ev := <-f.events:
 			f.take(ev)
@@ -145,6 +145,11 @@ func (f *Feeder) carryOut(life context.Context) {
 			if s := f.speakers[a.session]; s != nil { // else it ended by itself in the same batch of events
 				s.hangup(a.abort)
 			}
+			if a.stuck {
+				f.config.Log.Error("BUG: a session makes no progress and is given up", "session", uint64(a.session))
+			}
+		case keep:
+			f.keep(a)
 		case settle:
 			a.envelope.Sink.Settle(a.settlements)
 		}
@@ -170,6 +175,20 @@ func (f *Feeder) tell(results []resolver.Result) {
 	case f.events <- answered{results: results}:
 	case <-f.stopped:
 	}
+}
+
+// keep gives the ledger an entry, whose answer comes back to the loop.
+func (f *Feeder) keep(a keep) {
+	if a.number == 0 {
+		f.config.Ledger.Keep(a.entry, nil)
+		return
+	}
+	f.config.Ledger.Keep(a.entry, func() {
+		select {
+		case f.events <- kept{number: a.number}:
+		case <-f.stopped:
+		}
+	})
 }
 
 // Hint says that a recipient of this domain (folded by resolver.Fold) was accepted: its route is looked up ahead.
@@ -207,6 +226,16 @@ func (f *Feeder) Send(e *Envelope) { f.post(sent{envelope: e}) }
 // Cancel says that the host MTA of this envelope is gone: recipients in no transaction are settled (deferred) at once, the
 // others when their transaction ends.
 func (f *Feeder) Cancel(e *Envelope) { f.post(cancelled{envelope: e.ID}) }
+
+// Taken says that the host MTA of the envelope of this ID has read every reply: it does not send its recipients again. Taken or Abandoned is
+// called once for each envelope, after its last recipient was settled, or the envelope cancelled.
+func (f *Feeder) Taken(envelope string) { f.post(taken{envelope: envelope}) }
+
+// Abandoned says that the host MTA of the envelope of this ID has not read every reply, and is not going to.
+func (f *Feeder) Abandoned(envelope string) { f.post(abandoned{envelope: envelope}) }
+
+// Recall takes in what a ledger kept of processes before this one.
+func (f *Feeder) Recall(deliveries []Delivery) { f.post(recalled{deliveries: deliveries}) }
 
 // Drain begins no more transactions: what waits is settled with 4.3.2, what is in flight finishes, then Run returns.
 // Envelopes sent later are settled with 4.3.2 at once.

@@ -20,11 +20,12 @@ type flight struct {
 	message    *message
 	recipients []*recipient
 	via        Via
-	grouped    bool // its commands are written at once
-	rode       bool // behind the body of the one before it
-	chunked    bool // its body goes by BDAT
-	proven     bool // the host was seen to answer a group as it should
-	served     bool // its session had a recipient accepted before
+	grouped    bool      // its commands are written at once
+	rode       bool      // behind the body of the one before it
+	chunked    bool      // its body goes by BDAT
+	proven     bool      // the host was seen to answer a group as it should
+	served     bool      // its session had a recipient accepted before
+	latest     time.Time // when its session must have reported
 }
 
 // transmit cuts a transaction from the queue and gives it to the session. It is false when nothing that waits may go by it.
@@ -53,9 +54,12 @@ func (e *engine) transmit(now time.Time, s *session) bool {
 	f.message.refs++
 	h.flying += len(rs)
 	e.countTransaction(s, f)
-	e.act(transmit{session: s.id, order: orderOf(now, f)})
+	o := orderOf(now, f)
+	e.act(transmit{session: s.id, order: o})
 	s.state = sessionBusy
+	f.latest = o.latest
 	s.flights = append(s.flights, f)
+	e.watch(s, s.latest())
 	return true
 }
 

@@ -28,6 +28,7 @@ func checkInvariants(t testing.TB, e *engine) {
 		checkHost(t, e, h, census)
 	}
 	for _, s := range e.sessions {
+		require.True(t, s.state == sessionReady || s.guard.slot > 0, "a session that does not rest is watched")
 		require.LessOrEqual(t, len(s.flights), 2, "a session has at most two transactions in its hands")
 		for _, f := range s.flights {
 			for _, r := range f.recipients {
@@ -62,6 +63,42 @@ func checkInvariants(t testing.TB, e *engine) {
 		require.Equal(t, 1, n, "no recipient is in two places: %s", r.address())
 	}
 	require.LessOrEqual(t, len(e.sessions), e.config.Sessions, "the process's session budget is kept")
+	checkDebts(t, e)
+}
+
+// checkDebts holds after every step: what is remembered is counted, and nobody holds what is gone.
+func checkDebts(t testing.TB, e *engine) {
+	t.Helper()
+	users, open, owed := map[*past]int{}, map[*past]map[RecipientID]int{}, 0
+	for _, m := range e.messages {
+		if m.past != nil {
+			users[m.past]++
+		}
+	}
+	for _, rc := range e.debts.receipts {
+		users[rc.past]++
+		if open[rc.past] == nil {
+			open[rc.past] = map[RecipientID]int{}
+		}
+		for _, id := range rc.ids {
+			open[rc.past][id]++
+		}
+	}
+	for id, p := range e.debts.pasts {
+		require.False(t, p.gone, "what is forgotten is not found")
+		require.Equal(t, id, p.id)
+		require.Equal(t, users[p], p.users, "a past counts its users")
+		require.True(t, len(p.debts) > 0 || p.users > 0, "a past of which nothing is owed is forgotten")
+		for recipient, d := range p.debts {
+			require.Equal(t, open[p][recipient], d.open, "a debt counts its receipts")
+		}
+		owed += len(p.debts)
+		delete(users, p)
+	}
+	require.Empty(t, users, "nobody uses what is forgotten")
+	require.Equal(t, owed, e.debts.owed, "recipients that are remembered are counted")
+	require.True(t, len(e.keeping.held) == 0 || e.keeping.timer.slot > 0 && len(e.keeping.waiting) > 0, "nothing waits for the ledger for ever")
+	require.True(t, owed == 0 || e.debts.sweepTimer.slot > 0, "what is remembered is forgotten one day")
 }
 
 // checkRelief holds after every take: no host waits for the process's budget while a session rests for nothing, and no recipient waits

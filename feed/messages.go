@@ -1,6 +1,7 @@
 package feed
 
 import (
+	"slices"
 	"time"
 
 	"github.com/smtpfeed/smtpfeed/feed/wire"
@@ -19,6 +20,8 @@ type message struct {
 	heard   time.Time // when such a lookup was answered last
 	refs    int       // unsettled envelopes plus transactions in flight
 	stream  *stream   // how its envelopes come in
+	id      MessageID // its name in the ledger; zero without one
+	past    *past     // what was delivered of it and is not known to be taken; nil is nothing
 }
 
 type messageKey struct {
@@ -39,6 +42,7 @@ type envelope struct {
 	since      time.Time // the sent event
 	recipients []recipient
 	unsettled  int
+	left       bool         // its host MTA is gone
 	out        []Settlement // not yet given to the Sink
 	budget     timer
 }
@@ -176,6 +180,9 @@ func (e *engine) join(env *envelope) {
 	if m == nil {
 		m = &message{key: key, body: env.Body, verp: e.verpFor(env.From), since: env.since, carrier: make(map[wire.Address]*recipient, len(env.Recipients))}
 		m.stream = e.streamOf(key, env.since)
+		if e.remembers() {
+			m.id = messageIDOf(key.from, key.digest)
+		}
 		e.messages[key] = m
 		e.counts.MessagesTotal++
 	}
@@ -186,12 +193,18 @@ func (e *engine) join(env *envelope) {
 }
 
 // carry says whether r has to be carried itself. If its address is under way already it becomes a twin, and if it was
-// delivered or refused a moment ago it shares that outcome: a host MTA that sends a message again must not cause a second copy.
+// delivered or refused a moment ago it shares that outcome: a host MTA that sends a message again must not cause a second copy. Nor
+// must it when the delivery is longer ago, or another process's.
 func (e *engine) carry(now time.Time, r *recipient) bool {
 	m := r.envelope.message
 	c := m.carrier[r.address()]
 	switch {
 	case c == nil, c.place == placeDone && c.outcome.Class == Deferred:
+		if o := e.recall(r); o != nil {
+			r.place = placeDone
+			e.tell(now, r, o)
+			return false
+		}
 		m.carrier[r.address()] = r
 		return true
 	case c.place == placeDone:
@@ -222,6 +235,9 @@ func (e *engine) release(m *message) {
 			e.timers.set(&m.stream.quiet, e.now.Add(streamKeep))
 		}
 		delete(e.messages, m.key)
+		if m.past != nil {
+			e.letGo(m.past)
+		}
 	}
 }
 
@@ -285,6 +301,9 @@ func (e *engine) tell(now time.Time, r *recipient, o *Outcome) {
 	}
 	r.outcome = o
 	e.counts.settled(o)
+	if o.Class == Delivered && e.remembers() {
+		e.owe(now, r, o)
+	}
 	env := r.envelope
 	total := now.Sub(env.since)
 	wait := total - r.known
@@ -310,12 +329,9 @@ func (e *engine) touch(env *envelope) {
 
 // flush turns what was told into settle actions and forgets envelopes that are settled.
 func (e *engine) flush() {
+	e.keep()
 	for _, env := range e.told {
-		out := env.out
-		env.out = nil
-		if len(out) > 0 {
-			e.act(settle{envelope: env.Envelope, settlements: out})
-		}
+		e.report(env)
 		if env.unsettled == 0 {
 			e.timers.stop(&env.budget)
 			delete(e.envelopes, env.ID)
@@ -325,4 +341,35 @@ func (e *engine) flush() {
 	}
 	clear(e.told)
 	e.told = e.told[:0]
+}
+
+// report gives an envelope's Sink what was told; deliveries when the ledger has them.
+func (e *engine) report(env *envelope) {
+	out := env.out
+	env.out = nil
+	if e.remembers() {
+		var delivered []Settlement
+		if out, delivered = apart(out); len(delivered) > 0 {
+			e.tellKept(settle{envelope: env.Envelope, settlements: delivered})
+		}
+	}
+	if len(out) > 0 {
+		e.act(settle{envelope: env.Envelope, settlements: out})
+	}
+}
+
+// apart puts deliveries into a list of their own. Most often all are, or none.
+func apart(all []Settlement) (others, delivered []Settlement) {
+	isDelivered := func(s Settlement) bool { return s.Outcome.Class == Delivered }
+	if !slices.ContainsFunc(all, isDelivered) {
+		return all, nil
+	}
+	for _, s := range all {
+		if isDelivered(s) {
+			delivered = append(delivered, s)
+		} else {
+			others = append(others, s)
+		}
+	}
+	return others, delivered
 }

@@ -26,6 +26,7 @@ func (c Class) String() string { return [...]string{"deferred", "delivered", "fa
 // An Outcome is what happened to a recipient. It is immutable and shared by all recipients to whom the same happened.
 type Outcome struct {
 	Class     Class
+	Earlier   bool          // it was delivered in an earlier attempt, whose reply the host MTA is not known to have taken
 	Uncertain bool          // the end of data was written and no complete reply came (always Deferred)
 	Status    wire.Enhanced // never zero; its class digit is that of Class
 	Reply     wire.Reply    // the remote host's own words; zero when the reason is ours
@@ -110,6 +111,8 @@ func newTrial(rep *report, f *flight) *trial {
 		}
 	}
 	switch {
+	case rep.stuck:
+		t.whole = verdict{outcome: &Outcome{Class: Deferred, Uncertain: true, Status: wire.Enhanced{Class: 4, Subject: 3}, Err: rep.err, Via: &t.via}}
 	case rep.mail.Code/100 != 2:
 		t.whole = t.judgeMail()
 	case rep.dotted:
@@ -227,6 +230,9 @@ func (t *trial) judgeFinal() verdict {
 
 // verdict is the table for the i-th recipient.
 func (t *trial) verdict(i int) verdict {
+	if t.rep.stuck {
+		return t.whole
+	}
 	if t.rep.mail.Code/100 != 2 || i >= len(t.rep.rcpts) {
 		if t.accepted > 0 && t.rep.dotted {
 			panic("BUG: end of data written before all RCPT replies were read")

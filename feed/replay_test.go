@@ -163,6 +163,12 @@ func parseConfig(t *testing.T, line string) Config {
 			c.Sessions = n
 		case "per_host":
 			c.SessionsPerHost = n
+		case "ledger": // how long is waited for it
+			d, err := time.ParseDuration(value)
+			require.NoError(t, err)
+			c.Ledger, c.LedgerWait = scriptedLedger{}, d
+		case "remember":
+			c.LedgerRecipients = n
 		case "hedge":
 			d, err := time.ParseDuration(value)
 			require.NoError(t, err)
@@ -205,6 +211,14 @@ func parseEvent(t *testing.T, now time.Time, line string) event {
 		return parseSent(t, now, w[1:])
 	case "cancelled":
 		return cancelled{envelope: w[1]}
+	case "taken":
+		return taken{envelope: w[1]}
+	case "abandoned":
+		return abandoned{envelope: w[1]}
+	case "kept":
+		return kept{number: number(w[1])}
+	case "recalled":
+		return parseRecalled(t, now, w[1:])
 	case "resolved":
 		return parseResolved(t, now, w[1:])
 	case "connected":
@@ -261,6 +275,41 @@ func parseSent(t *testing.T, now time.Time, w []string) event {
 	}
 	e.Body = bodyOf(body)
 	return sent{envelope: e}
+}
+
+// A scriptedLedger is there; what it is told stands in the script.
+type scriptedLedger struct{}
+
+func (scriptedLedger) Keep(Entry, func()) {}
+
+// parseRecalled reads one delivery: its message by from and body, its recipients by their addresses.
+func parseRecalled(t *testing.T, now time.Time, w []string) event {
+	d := Delivery{At: now, Status: wire.Enhanced{Class: 2}, Reply: wire.Reply{Code: 250, Text: "ok"}}
+	var from wire.Address
+	body := "a"
+	for _, arg := range w {
+		key, value, _ := strings.Cut(arg, "=")
+		switch key {
+		case "from":
+			from = mustAddress(t, commas(value)[0])
+		case "body":
+			body = value
+		case "mx":
+			d.MX = value
+		case "ago":
+			ago, err := time.ParseDuration(value)
+			require.NoError(t, err)
+			d.At = now.Add(-ago)
+		case "to":
+			for _, to := range commas(value) {
+				for _, a := range expand(t, to) {
+					d.Recipients = append(d.Recipients, recipientIDOf(a))
+				}
+			}
+		}
+	}
+	d.Message = messageIDOf(from, bodyOf(body).Digest())
+	return recalled{deliveries: []Delivery{d}}
 }
 
 // expand makes "u*3@x" into u1@x, u2@x and u3@x.

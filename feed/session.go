@@ -30,6 +30,7 @@ type speaker struct {
 	orders chan *order        // from the loop; capacity 2: the engine never has more in a session's hands; closed by hangup
 	heard  chan hearing       // from the receiver to the sender; capacity 1: see hear
 	giveUp context.CancelFunc // ends a dial
+	hung   bool               // hangup was called; the loop's
 
 	conn    net.Conn
 	reader  *wire.Reader
@@ -70,9 +71,12 @@ func (s *speaker) tell(o *order) {
 	}
 }
 
-// hangup tells the sender that there will be no more orders.
+// hangup tells the sender that there will be no more orders. It may be called again to abort.
 func (s *speaker) hangup(abort bool) {
-	close(s.orders)
+	if !s.hung {
+		s.hung = true
+		close(s.orders)
+	}
 	if abort {
 		s.giveUp()
 	}

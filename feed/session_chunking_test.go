@@ -30,11 +30,11 @@ func named() mxsim.Step {
 	return mxsim.ExpectAll("MAIL FROM:<list@example.org>", "RCPT TO:<a@one.test>", "RCPT TO:<b@one.test>", "RCPT TO:<c@two.test>")
 }
 
-// taken is everything up to accepted recipients: BDAT may come.
-func taken() mxsim.Step { return mxsim.Seq(offering(), named(), mxsim.Reply(ok, ok, ok, ok)) }
+// tookAll is everything up to accepted recipients: BDAT may come.
+func tookAll() mxsim.Step { return mxsim.Seq(offering(), named(), mxsim.Reply(ok, ok, ok, ok)) }
 
 // chunked is everything up to a last chunk whose reply is still owed.
-func chunked() mxsim.Step { return mxsim.Seq(taken(), mxsim.ReadBDAT()) }
+func chunked() mxsim.Step { return mxsim.Seq(tookAll(), mxsim.ReadBDAT()) }
 
 // byData is a new connection that offers CHUNKING as ever and gets the message by DATA, and so the next one.
 func byData(n int) mxsim.Script {
@@ -114,13 +114,13 @@ func TestChunkingThatIsOfferedAndNotKnown(t *testing.T) {
 		row{name: "CHU-10 502 alone", scripts: []mxsim.Script{{chunked(), fault, mxsim.Reply("502 5.5.1 what"), gone()}, byData(3)}},
 		row{name: "CHU-10 502 and FIN", scripts: []mxsim.Script{{chunked(), fault, mxsim.Reply("502 5.5.1 what"), mxsim.Drop()}, byData(3)}},
 		row{name: "CHU-11 502 in the middle of the body, which it goes on reading", content: large, within: 5 * time.Second,
-			scripts: []mxsim.Script{{taken(), mxsim.ReadOctets(1000), mxsim.Reply("502 5.5.1 what", "500 what"), gone()}, byData(3)}},
+			scripts: []mxsim.Script{{tookAll(), mxsim.ReadOctets(1000), mxsim.Reply("502 5.5.1 what", "500 what"), gone()}, byData(3)}},
 		row{name: "CHU-11 502 in the middle of the body, and it stops reading", content: large, within: 5 * time.Second,
-			scripts: []mxsim.Script{{taken(), mxsim.ReadOctets(1000), mxsim.Reply("502 5.5.1 what"), mxsim.StopReading()}, byData(3)}},
+			scripts: []mxsim.Script{{tookAll(), mxsim.ReadOctets(1000), mxsim.Reply("502 5.5.1 what"), mxsim.StopReading()}, byData(3)}},
 		row{name: "CHU-12 FIN in the middle of the body", content: large, within: 5 * time.Second,
-			scripts: []mxsim.Script{{taken(), mxsim.ReadOctets(1000), mxsim.Drop()}, byData(3)}},
+			scripts: []mxsim.Script{{tookAll(), mxsim.ReadOctets(1000), mxsim.Drop()}, byData(3)}},
 		row{name: "CHU-12 RST in the middle of the body", content: large, within: 5 * time.Second,
-			scripts: []mxsim.Script{{taken(), mxsim.ReadOctets(1000), mxsim.Reset()}, byData(3)}},
+			scripts: []mxsim.Script{{tookAll(), mxsim.ReadOctets(1000), mxsim.Reset()}, byData(3)}},
 	)
 	for i := range rows {
 		rows[i].config, rows[i].want, rows[i].then, rows[i].learned = always, []string{"delivered"}, onSame, "no chunking"
@@ -145,7 +145,7 @@ func TestChunkingRefusedInTheMiddle(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t, always)
 				w.twoDomains(false)
-				p := w.play(best, mxsim.Script{taken(), mxsim.ReadOctets(1000), mxsim.Reply(c.reply), c.then}, byChunks(1))
+				p := w.play(best, mxsim.Script{tookAll(), mxsim.ReadOctets(1000), mxsim.Reply(c.reply), c.then}, byChunks(1))
 				d := w.send(text(300<<10), "a@one.test", "b@one.test", "c@two.test")
 				assert.Equal(t, repeated(c.want, 3), d.wait(), "the server's words are the outcome")
 				assert.LessOrEqual(t, d.latest(), 5*time.Second, "told at once")

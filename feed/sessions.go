@@ -36,6 +36,7 @@ type session struct {
 	idle    timer
 	beside  bool      // another session with the address was open when this one was dialled
 	hedge   timer     // until connected
+	guard   timer     // see watchdog.go; set but while the session rests
 	hungUp  bool      // counted in engine.leaving
 	mute    bool      // the dial was not answered for the hedge delay
 	retired bool      // closed when its transaction ends
@@ -126,6 +127,8 @@ func (e *engine) dial(now time.Time, h *host, addr int) {
 	s := &session{id: e.lastSession, host: h, addr: addr, clean: true, beside: h.hasOpen(addr)}
 	s.idle.due = func(now time.Time) { e.close(s) }
 	s.hedge.due = func(now time.Time) { e.hedge(now, s) }
+	s.guard.due = func(now time.Time) { e.forsake(now, s) }
+	e.watch(s, now.Add(e.config.openingTime()))
 	if e.config.HedgeDelay > 0 {
 		e.timers.set(&s.hedge, now.Add(e.config.HedgeDelay))
 	}
@@ -170,6 +173,7 @@ func (e *engine) close(s *session) {
 		s.host.dialing--
 	}
 	e.leave(s)
+	e.watch(s, e.now.Add(e.config.Timeouts.Quit))
 	s.hungUp = true
 	e.leaving++
 	e.act(hangup{session: s.id, abort: abort})
@@ -214,6 +218,7 @@ func (e *engine) restSession(now time.Time, s *session) {
 		e.close(s)
 		return
 	}
+	e.timers.stop(&s.guard)
 	s.state, s.since = sessionReady, now
 	s.host.ready = append(s.host.ready, s)
 	e.rest = append(e.rest, resting{session: s.id, since: now})
@@ -298,6 +303,7 @@ func (e *engine) sessionEnded(now time.Time, ev ended) {
 	dialed := s.state == sessionDialing
 	delete(e.sessions, s.id)
 	e.leave(s)
+	e.timers.stop(&s.guard)
 	if s.hungUp {
 		e.leaving--
 	}

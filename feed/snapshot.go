@@ -21,6 +21,8 @@ type Snapshot struct {
 	Sessions   int // open or being opened
 	Idle       int // of those, without a transaction
 	Saturated  int // hosts that wait for the process's session budget
+	Remembered int // recipients delivered whose replies the host MTA is not known to have taken, and some more; 0 without a ledger
+	Unwritten  int // settlements that wait for the ledger
 
 	// Counters.
 	EnvelopesTotal  uint64
@@ -30,6 +32,9 @@ type Snapshot struct {
 	Deferred        uint64
 	Failed          uint64
 	Uncertain       uint64
+	Recalled        uint64 // of those delivered, the recipients that were in an earlier attempt, and got no second copy
+	Unkept          uint64 // recipients whose host MTA was told although the ledger had not answered in time
+	Curbed          uint64 // recipients that are remembered no longer because there were too many
 	Lookups         uint64
 	Dials           uint64
 	DialsFailed     uint64
@@ -50,6 +55,7 @@ type Snapshot struct {
 	Fallbacks       uint64 // transactions tried again more carefully: command by command, or by DATA
 	Shared          uint64 // recipients that an equally preferred host with free hands took over
 	Probes          uint64 // dials to a host that was down, to see whether it still is
+	Stuck           uint64 // sessions that made no progress and were given up: faults of ours
 	Stale           uint64 // reused sessions that turned out dead, replaced at nobody's cost
 
 	HostStates []HostState // by name; only hosts with recipients waiting, sessions or something remembered
@@ -73,6 +79,10 @@ func (e *engine) snapshot(now time.Time) Snapshot {
 	s.At = now
 	s.Messages, s.Envelopes, s.Resolving = len(e.messages), len(e.envelopes), e.resolving
 	s.Hosts, s.Sessions, s.Saturated = len(e.hosts), len(e.sessions), len(e.hungry)
+	s.Remembered = e.debts.owed
+	for _, h := range e.keeping.held {
+		s.Unwritten += len(h.settle.settlements)
+	}
 	for _, env := range e.envelopes {
 		s.Recipients += env.unsettled
 	}

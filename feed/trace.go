@@ -63,6 +63,14 @@ func eventText(ev event, now time.Time) string {
 		return sentText(ev.envelope, now)
 	case cancelled:
 		return "cancelled " + ev.envelope
+	case taken:
+		return "taken " + ev.envelope
+	case abandoned:
+		return "abandoned " + ev.envelope
+	case kept:
+		return fmt.Sprintf("kept k%d", ev.number)
+	case recalled:
+		return recalledText(ev)
 	case resolved:
 		return resolvedText(ev, now)
 	case connected:
@@ -212,10 +220,15 @@ func actionText(a action) string {
 	case transmit:
 		return transmitText(a)
 	case hangup:
-		if a.abort {
+		switch {
+		case a.stuck:
+			return fmt.Sprintf("hangup s%d stuck", a.session)
+		case a.abort:
 			return fmt.Sprintf("hangup s%d abort", a.session)
 		}
 		return fmt.Sprintf("hangup s%d", a.session)
+	case keep:
+		return keepText(a)
 	case settle:
 		lines := make([]string, len(a.settlements))
 		for i, st := range a.settlements {
@@ -248,6 +261,9 @@ func transmitText(a transmit) string {
 
 func outcomeText(o *Outcome) string {
 	text := fmt.Sprintf("%s %s", o.Class, o.Status)
+	if o.Earlier {
+		text += " earlier"
+	}
 	if o.Uncertain {
 		text += " uncertain"
 	}
@@ -255,4 +271,37 @@ func outcomeText(o *Outcome) string {
 		text += " via " + o.Via.MX
 	}
 	return text + ": " + o.Reason()
+}
+
+// recalledText and keepText name messages and recipients by the first octets of their names in the ledger.
+func recalledText(ev recalled) string {
+	var b strings.Builder
+	b.WriteString("recalled")
+	for _, d := range ev.deliveries {
+		b.WriteString(" " + deliveryText(d))
+	}
+	return b.String()
+}
+
+func keepText(a keep) string {
+	var b strings.Builder
+	b.WriteString("keep")
+	if a.number > 0 {
+		fmt.Fprintf(&b, " k%d", a.number)
+	}
+	for _, d := range a.entry.Delivered {
+		b.WriteString(" " + deliveryText(d))
+	}
+	for _, m := range a.entry.Forgotten {
+		fmt.Fprintf(&b, " forget=%x", m[:2])
+	}
+	return b.String()
+}
+
+func deliveryText(d Delivery) string {
+	ids := make([]string, len(d.Recipients))
+	for i, id := range d.Recipients {
+		ids[i] = fmt.Sprintf("%x", id[:2])
+	}
+	return fmt.Sprintf("%x/%s/%q=%s", d.Message[:2], d.MX, d.Reply.String(), strings.Join(ids, ","))
 }

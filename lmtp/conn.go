@@ -34,7 +34,9 @@ type conn struct {
 	config *Config
 	out    *replies
 
-	session *session // once the host has said LHLO; used by the goroutine that reads commands
+	session  *session // once the host has said LHLO; used by the goroutine that reads commands
+	answered []string // envelopes whose final replies were given, and perhaps not read yet; its too
+	ahead    bool     // the host had sent something behind the last content before it could read the last reply
 
 	buf       []byte // input; [r:w] is not yet taken
 	r, w      int
@@ -50,6 +52,7 @@ type conn struct {
 	open    bool // a transaction is
 	begun   bool // the host has sent a MAIL
 	waiting bool // for a command
+	parting bool // for the end, behind QUIT
 }
 
 func newConn(nc net.Conn, config *Config, id uint64) *conn {
@@ -90,8 +93,11 @@ func (c *conn) Write(p []byte) (int, error) { return c.out.Write(p) }
 
 // Close is called by go-smtp after QUIT and when the input has ended. What was answered still goes out.
 func (c *conn) Close() error {
-	c.left()
 	c.out.close()
+	if len(c.answered) > 0 {
+		c.part(c.readAll())
+	}
+	c.left()
 	return c.Conn.Close()
 }
 
@@ -142,12 +148,15 @@ func (c *conn) readLine() ([]byte, error) {
 	if c.hasLeft() {
 		return nil, cmp.Or(c.out.failure(), io.EOF)
 	}
-	var deadline time.Time // absolute for the whole line
+	var deadline time.Time // absolute for the whole line; zero when it was here already
 	for seen := 0; ; {
 		i := bytes.IndexByte(c.buf[c.r+seen:c.w], '\n')
 		if n := seen + i + 1; i >= 0 && n <= maxLine {
 			line := c.buf[c.r : c.r+n]
 			c.r += n
+			if !deadline.IsZero() && !c.ahead {
+				c.part(true)
+			}
 			return line, nil
 		}
 		if seen = c.w - c.r; seen >= maxLine {
@@ -201,7 +210,8 @@ const (
 	// quietGrace is how long a connection without a transaction is listened to while the server ends. A host that was refused at
 	// MAIL is still sending what it had written behind it, and must find no broken connection.
 	quietGrace = time.Second
-	// openGrace is the same for one with a transaction whose host has fallen silent between two commands.
+	// openGrace is the same for one with a transaction whose host has fallen silent between two commands, and for one whose host has
+	// yet to read its last replies.
 	openGrace = 5 * time.Second
 )
 
@@ -211,7 +221,7 @@ func (c *conn) patience() (left time.Duration, ending bool) {
 	switch {
 	case c.stage < draining, c.stage == draining && !c.begun:
 		return 0, false
-	case c.open:
+	case c.open, c.parting:
 		return openGrace, true
 	default:
 		return quietGrace, true

@@ -14,6 +14,7 @@
 //     followed. Hosts stop all mail for minutes after a connection that broke.
 //   - Every wait ends: a read or write deadline that expired has ended the connection for good, and a transaction ends at
 //     Config.Budget plus a grace of seconds even when the Mailer forgets it.
+//   - The Mailer learns of each envelope whether its host has read the final replies (part.go): Taken, or Abandoned.
 //   - Memory is bounded by Config.Memory for contents, and is below 100 octets a recipient, its address of 30 among them. Equal
 //     contents held at once are one body in memory.
 //   - A domain is hinted to the Mailer before anything behind its first recipient is waited for.
@@ -47,5 +48,6 @@
 // The number of recipients has no bound, since hosts do not continue a transaction that was cut short; their memory is not in
 // Config.Memory.
 //
-// A host that half-closes behind a pipelined QUIT, and dies afterwards, is noticed only when a reply is written.
+// A host that half-closes behind a pipelined QUIT, and dies afterwards, is noticed only when a reply is written; one that half-closes and
+// dies with replies unread counts as one that has read them. So does a host that is killed between reading replies and acting on them.
 package lmtp

@@ -31,6 +31,7 @@ type mailer struct {
 
 	sent      chan *feed.Envelope
 	cancelled chan *feed.Envelope
+	parted    chan string // "1 taken"
 
 	mu       sync.Mutex
 	hints    []string
@@ -39,7 +40,7 @@ type mailer struct {
 }
 
 func newMailer() *mailer {
-	return &mailer{sent: make(chan *feed.Envelope, 100), cancelled: make(chan *feed.Envelope, 100)}
+	return &mailer{sent: make(chan *feed.Envelope, 100), cancelled: make(chan *feed.Envelope, 100), parted: make(chan string, 1000)}
 }
 
 func (m *mailer) Hint(domain string) {
@@ -96,6 +97,9 @@ func (m *mailer) Send(e *feed.Envelope) {
 }
 
 func (m *mailer) Cancel(e *feed.Envelope) { m.cancelled <- e }
+
+func (m *mailer) Taken(envelope string)     { m.parted <- envelope + " taken" }
+func (m *mailer) Abandoned(envelope string) { m.parted <- envelope + " abandoned" }
 
 // deliverAll settles every envelope at once as delivered.
 func deliverAll(e *feed.Envelope) { settle(e, delivered("250 2.0.0 Ok"), all(e)...) }

@@ -27,6 +27,10 @@ type Mailer interface {
 	Refusal(domain string) *feed.Outcome
 	Send(*feed.Envelope)
 	Cancel(*feed.Envelope)
+	// Taken or Abandoned is called once for each envelope, by its ID, behind its last reply: the host MTA has read every reply, or has not and
+	// is not going to.
+	Taken(envelope string)
+	Abandoned(envelope string)
 }
 
 // A Record is the fate of one recipient, as it is about to be told to the host MTA.

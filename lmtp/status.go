@@ -62,7 +62,7 @@ func text(o *feed.Outcome) string {
 	case o.Reply.Code != 0:
 		what = o.Reply.String()
 		if where != "" {
-			where += " said: "
+			where += said(o)
 		}
 	case o.Err != nil:
 		what = o.Err.Error()
@@ -76,6 +76,14 @@ func text(o *feed.Outcome) string {
 		}
 	}
 	return wire.Clean(where+what, maxText)
+}
+
+// said stands between the host and its words. Those of an earlier attempt may be days old, and name an ID of that day.
+func said(o *feed.Outcome) string {
+	if o.Earlier {
+		return " said in an earlier attempt: "
+	}
+	return " said: "
 }
 
 // via is "mx1.example[192.0.2.1]:25", or less where less is known. It is cut first, to leave room for the remote's words.

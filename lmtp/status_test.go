@@ -24,6 +24,8 @@ func TestStatus(t *testing.T) {
 	}{
 		{"delivered: the remote's own reply", delivered("250 2.0.0 Ok: queued as X"), "250 2.0.0 mx1.example[192.0.2.1]:25 said: 250 2.0.0 Ok: queued as X"},
 		{"delivered with another 2xx", delivered("251 2.1.5 forwarded"), "250 2.1.5 mx1.example[192.0.2.1]:25 said: 251 2.1.5 forwarded"},
+		{"delivered in an earlier attempt (HST-16)", &feed.Outcome{Class: feed.Delivered, Earlier: true, Status: wire.Enhanced{Class: 2}, Reply: reply("250 2.0.0 Ok"), Via: mx1},
+			"250 2.0.0 mx1.example[192.0.2.1]:25 said in an earlier attempt: 250 2.0.0 Ok"},
 		{"450 stays", deferred("450 4.2.1 greylisted"), "450 4.2.1 mx1.example[192.0.2.1]:25 said: 450 4.2.1 greylisted"},
 		{"451 stays", deferred("451 4.3.0 later"), "451 4.3.0 mx1.example[192.0.2.1]:25 said: 451 4.3.0 later"},
 		{"452 stays", deferred("452 4.2.2 full"), "452 4.2.2 mx1.example[192.0.2.1]:25 said: 452 4.2.2 full"},

@@ -49,6 +49,8 @@ func (s *session) transact(a *answers) (rest *smtp.SMTPError) {
 	}
 	t := s.newTransaction(c.body, a)
 	t.deliver(t.newEnvelope(c.body))
+	s.conn.answered = append(s.conn.answered, t.id)
+	s.conn.ahead = s.conn.hasInput()
 	return unsettled()
 }
 

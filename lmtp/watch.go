@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io"
 	"os"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -47,24 +46,12 @@ func (c *conn) readAhead() {
 func (c *conn) saidQuit() bool {
 	sent, complete := bytes.CutSuffix(c.buf[c.r:c.w], []byte("\n"))
 	last := sent[bytes.LastIndexByte(sent, '\n')+1:]
-	return complete && bytes.EqualFold(bytes.TrimSpace(last), []byte("QUIT"))
+	return complete && isQuit(last)
 }
+
+func isQuit(line []byte) bool { return bytes.EqualFold(bytes.TrimSpace(line), []byte("QUIT")) }
 
 // hungUp says that the other end closed both directions, where the connection can tell: of a TCP connection only after a reset.
 func hungUp(c any) bool {
-	s, ok := c.(syscall.Conn)
-	if !ok {
-		return false
-	}
-	raw, err := s.SyscallConn()
-	if err != nil {
-		return false
-	}
-	hup := false
-	err = raw.Control(func(fd uintptr) {
-		fds := []unix.PollFd{{Fd: int32(fd)}}
-		n, err := unix.Poll(fds, 0)
-		hup = err == nil && n > 0 && fds[0].Revents&(unix.POLLHUP|unix.POLLERR) != 0
-	})
-	return err == nil && hup
+	return events(c, 0)&(unix.POLLHUP|unix.POLLERR) != 0
 }

@@ -19,8 +19,9 @@ var allowed = map[string][]string{
 	"feed/wire":    {},
 	"resolver":     {},
 	"feed":         {"feed/wire", "resolver"},
+	"feed/ledger":  {"feed", "feed/wire"},
 	"lmtp":         {"feed", "feed/wire", "resolver"},
-	"cmd/smtpfeed": {"feed", "feed/wire", "resolver", "lmtp", "cmd/smtpfeed/hostcheck"},
+	"cmd/smtpfeed": {"feed", "feed/ledger", "feed/wire", "resolver", "lmtp", "cmd/smtpfeed/hostcheck"},
 
 	"cmd/smtpfeed/hostcheck": {},
 }

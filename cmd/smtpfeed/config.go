@@ -35,6 +35,8 @@ type Config struct {
 type LMTPSection struct {
 	Listen         []Listen `toml:"listen"` // empty: only the sockets systemd passes
 	SocketMode     FileMode `toml:"socket_mode"`
+	Peers          []string `toml:"peers"`    // users who may connect to a unix socket, by name or number; empty: whoever the socket's mode lets
+	OpenTCP        bool     `toml:"open_tcp"` // tcp: addresses other than loopback are allowed
 	MaxMessageSize Size     `toml:"max_message_size"`
 	Memory         Size     `toml:"memory"` // message bytes held at once
 	Budget         Duration `toml:"budget"` // from the host's final dot to our last reply
@@ -109,14 +111,18 @@ type TLSSection struct {
 
 // LogSection is what is told to whom.
 type LogSection struct {
-	Level      Level  `toml:"level"`
-	Deliveries string `toml:"deliveries"` // delivery records: a path, "" for none, "-" for standard output
+	Level      Level    `toml:"level"`
+	Deliveries string   `toml:"deliveries"` // delivery records: a path, "" for none, "-" for standard output
+	Wait       Duration `toml:"wait"`       // how long a batch of records may block before mail goes on without it
 }
 
 // LedgerSection is where deliveries not yet taken by the host MTA are remembered.
 type LedgerSection struct {
-	Path string `toml:"path"`
-	Sync string `toml:"sync"`
+	Path       string   `toml:"path"`       // "" is none
+	Sync       string   `toml:"sync"`       // process or power
+	Wait       Duration `toml:"wait"`       // how long a reply waits at most for its record
+	Keep       Duration `toml:"keep"`       // how long the host MTA may take to send a message again
+	Recipients int      `toml:"recipients"` // remembered at most
 }
 
 // AdminSection is where status and metrics are asked for.
@@ -130,6 +136,7 @@ func defaults() Config {
 		LMTP: LMTPSection{
 			Listen:         []Listen{{"unix:/run/smtpfeed/lmtp.sock"}},
 			SocketMode:     FileMode{0o660},
+			Peers:          []string{},
 			MaxMessageSize: 64 << 20,
 			Memory:         1 << 30,
 			Budget:         seconds(540),
@@ -142,8 +149,8 @@ func defaults() Config {
 			Prohibited: []Prefix{{}}, Fallback: []string{},
 		},
 		TLS:    TLSSection{Mode: "off"},
-		Log:    LogSection{Deliveries: "/var/log/smtpfeed/deliveries.jsonl"},
-		Ledger: LedgerSection{Sync: "process"},
+		Log:    LogSection{Deliveries: "/var/log/smtpfeed/deliveries.jsonl", Wait: seconds(30)},
+		Ledger: LedgerSection{Path: "/var/lib/smtpfeed/ledger.db", Sync: "process", Wait: seconds(5), Keep: seconds(5 * 86400), Recipients: 1_000_000},
 		Admin:  AdminSection{Listen: Listen{"unix:/run/smtpfeed/admin.sock"}},
 	}
 }

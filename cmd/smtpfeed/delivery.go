@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/smtpfeed/smtpfeed/feed"
+	"github.com/smtpfeed/smtpfeed/feed/ledger"
 	"github.com/smtpfeed/smtpfeed/lmtp"
 	"github.com/smtpfeed/smtpfeed/resolver"
 )
@@ -20,6 +21,7 @@ type delivery struct {
 	feeder   *feed.Feeder
 	lmtp     *lmtp.Server
 	records  *records
+	ledger   *ledger.Ledger // nil is none
 
 	cancel context.CancelFunc // stops the feeder at once
 	done   chan struct{}      // closed by the feeder's goroutine when Run has returned
@@ -32,7 +34,8 @@ func newDelivery(c Config, rec *records, log *slog.Logger) (*delivery, error) {
 	if err != nil {
 		return nil, &failure{exitConfig, err}
 	}
-	d := &delivery{resolver: r, feeder: feed.New(c.feedConfig(r, log)), records: rec, done: make(chan struct{})}
+	d := &delivery{resolver: r, records: rec, done: make(chan struct{})}
+	d.openFeeder(c, log)
 	d.lmtp = lmtp.New(c.lmtpConfig(d.feeder, rec.write, log))
 	var ctx context.Context
 	ctx, d.cancel = context.WithCancel(context.Background())
@@ -41,6 +44,36 @@ func newDelivery(c Config, rec *records, log *slog.Logger) (*delivery, error) {
 		d.feeder.Run(ctx)
 	}()
 	return d, nil
+}
+
+// openFeeder makes the feeder and opens its ledger, whose deliveries it is told before any mail comes. A ledger that cannot be opened is
+// no reason not to deliver: it says so itself, and tries again.
+func (d *delivery) openFeeder(c Config, log *slog.Logger) {
+	fc := c.feedConfig(d.resolver, log)
+	if c.Ledger.Path == "" {
+		d.feeder = feed.New(fc)
+		return
+	}
+	found := make(chan []feed.Delivery, 1) // sent by the ledger, once at most
+	d.ledger = ledger.Open(ledger.Config{Path: c.Ledger.Path, Sync: ledgerSyncs[c.Ledger.Sync], Keep: c.Ledger.Keep.Duration, Log: log,
+		Found: func(list []feed.Delivery) { found <- list }})
+	fc.Ledger = d.ledger
+	d.feeder = feed.New(fc)
+	select {
+	case list := <-found:
+		d.feeder.Recall(list)
+	default:
+		go d.recallLater(found)
+	}
+}
+
+// recallLater waits for a ledger that could not be opened at once.
+func (d *delivery) recallLater(found <-chan []feed.Delivery) {
+	select {
+	case list := <-found:
+		d.feeder.Recall(list)
+	case <-d.done:
+	}
 }
 
 // drain ends gently: no transaction begins any more (451 at MAIL), what waits in the feeder is settled with 4.3.2 and what is
@@ -72,8 +105,19 @@ func (d *delivery) stop() {
 // close frees what is left after drain or stop.
 func (d *delivery) close() {
 	d.stop()
+	d.closeLedger()
 	d.resolver.Close()
 	d.records.close()
+}
+
+// closeLedger writes what is queued. What a disk does not take in time, the host MTA may send again to somebody who has it.
+func (d *delivery) closeLedger() {
+	if d.ledger == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), stopGrace)
+	defer cancel()
+	d.ledger.Close(ctx)
 }
 
 // resolverConfig is the configuration for the resolver; self tells the machine's own addresses.
@@ -114,6 +158,9 @@ func (c Config) feedConfig(r feed.Resolver, log *slog.Logger) feed.Config {
 		ChunkingFrom:             c.chunkingFrom(),
 		GatherTime:               c.gatherTime(),
 		VERP:                     c.verp(),
+		LedgerWait:               c.Ledger.Wait.Duration,
+		LedgerKeep:               c.Ledger.Keep.Duration,
+		LedgerRecipients:         c.Ledger.Recipients,
 		Timeouts: feed.Timeouts{
 			Greeting: t.Greeting.Duration, Hello: t.Hello.Duration, StartTLS: t.StartTLS.Duration, Mail: t.Mail.Duration,
 			Rcpt: t.Rcpt.Duration, Data: t.Data.Duration, Body: t.Body.Duration, Final: t.Final.Duration, Quit: t.Quit.Duration,

@@ -7,6 +7,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/smtpfeed/smtpfeed/feed"
+	"github.com/smtpfeed/smtpfeed/feed/ledger"
 	"github.com/smtpfeed/smtpfeed/lmtp"
 	"github.com/smtpfeed/smtpfeed/resolver"
 )
@@ -19,7 +20,8 @@ type sample struct {
 	feed     feed.Snapshot
 	dns      resolver.Stats
 	lmtp     lmtp.Stats
-	written  uint64 // delivery records
+	ledger   ledger.Stats // zero without one
+	written  uint64       // delivery records
 	lost     uint64
 	draining bool
 }
@@ -30,6 +32,9 @@ func (d *daemon) sample(ctx context.Context) (s sample, ok bool) {
 	defer cancel()
 	s.dns, s.lmtp, s.draining = d.delivery.resolver.Stats(), d.delivery.lmtp.Stats(), d.draining.Load()
 	s.written, s.lost = d.delivery.records.counts()
+	if d.delivery.ledger != nil {
+		s.ledger = d.delivery.ledger.Stats()
+	}
 	var err error
 	s.feed, err = d.delivery.feeder.Snapshot(ctx)
 	return s, err == nil
@@ -88,6 +93,7 @@ func allMetrics() []metric {
 	all = append(all, smtpMetrics()...)
 	all = append(all, dnsMetrics()...)
 	all = append(all, lmtpMetrics()...)
+	all = append(all, ledgerMetrics()...)
 	return all
 }
 
@@ -121,6 +127,8 @@ func queueMetrics() []metric {
 		gauge("hosts_saturated", "Hosts that wait for the process's session budget.", func(s *sample) int { return s.feed.Saturated }),
 		gauge("sessions", "SMTP sessions open or being opened.", func(s *sample) int { return s.feed.Sessions }),
 		gauge("sessions_idle", "SMTP sessions without a transaction.", func(s *sample) int { return s.feed.Idle }),
+		gauge("remembered", "Recipients delivered whose replies the host MTA is not known to have read.", func(s *sample) int { return s.feed.Remembered }),
+		gauge("unwritten", "Recipients whose host MTA is told when the ledger has their delivery.", func(s *sample) int { return s.feed.Unwritten }),
 		gauge("draining", "1 while the daemon ends.", func(s *sample) int { return oneIf(s.draining) }),
 	}
 }
@@ -135,6 +143,9 @@ func outcomeMetrics() []metric {
 		counter("deferred", "Recipients the host MTA keeps.", func(s *sample) uint64 { return s.feed.Deferred }),
 		counter("failed", "Recipients the host MTA bounces.", func(s *sample) uint64 { return s.feed.Failed }),
 		counter("uncertain", "Recipients deferred although they may have been delivered.", func(s *sample) uint64 { return s.feed.Uncertain }),
+		counter("recalled", "Recipients delivered in an earlier attempt, answered from the ledger.", func(s *sample) uint64 { return s.feed.Recalled }),
+		counter("unkept", "Recipients whose host MTA was told before the ledger had their delivery.", func(s *sample) uint64 { return s.feed.Unkept }),
+		counter("curbed", "Recipients no longer remembered because there were more than ledger.recipients.", func(s *sample) uint64 { return s.feed.Curbed }),
 		counter("regrouped", "Recipients that moved to another host.", func(s *sample) uint64 { return s.feed.Regrouped }),
 		counter("records_written", "Delivery records written.", func(s *sample) uint64 { return s.written }),
 		counter("records_lost", "Delivery records that could not be written.", func(s *sample) uint64 { return s.lost }),
@@ -155,6 +166,7 @@ func smtpMetrics() []metric {
 		counter("sessions_evicted", "Idle sessions closed because the session budget was full.", func(s *sample) uint64 { return s.feed.SessionsEvicted }),
 		counter("sessions_stale", "Reused sessions that turned out dead and were replaced.", func(s *sample) uint64 { return s.feed.Stale }),
 		counter("sessions_retired", "Sessions closed because the host takes only so many messages or domains a session.", func(s *sample) uint64 { return s.feed.SessionsRetired }),
+		counter("sessions_stuck", "Sessions that made no progress and were given up: faults of ours.", func(s *sample) uint64 { return s.feed.Stuck }),
 		counter("probes", "Dials to a host that was down, to see whether it still is.", func(s *sample) uint64 { return s.feed.Probes }),
 		counter("shared", "Recipients that an equally preferred host with free hands took over.", func(s *sample) uint64 { return s.feed.Shared }),
 		counter("transactions", "SMTP transactions.", func(s *sample) uint64 { return s.feed.Transactions }),
@@ -204,5 +216,22 @@ func lmtpMetrics() []metric {
 		counter("lmtp_too_large", "Messages larger than lmtp.max_message_size.", func(s *sample) uint64 { return s.lmtp.TooLarge }),
 		counter("lmtp_overdue", "Recipients not settled in time: a fault of ours.", func(s *sample) uint64 { return s.lmtp.Overdue }),
 		counter("lmtp_panics", "Panics: faults of ours.", func(s *sample) uint64 { return s.lmtp.Panics }),
+	}
+}
+
+// ledgerMetrics are those of the ledger's file.
+func ledgerMetrics() []metric {
+	return []metric{
+		gauge("ledger_open", "1 while the ledger's file is in use.", func(s *sample) int { return oneIf(s.ledger.Open) }),
+		gauge("ledger_messages", "Messages in the ledger's file.", func(s *sample) int { return s.ledger.Messages }),
+		gauge("ledger_recipients", "Recipients in the ledger's file.", func(s *sample) int { return s.ledger.Recipients }),
+		gauge("ledger_bytes", "Size of the ledger's file.", func(s *sample) int64 { return s.ledger.Bytes }),
+		gauge("ledger_queued", "Changes that wait for the ledger's file.", func(s *sample) int { return s.ledger.Queued }),
+		counter("ledger_commits", "Changes of the ledger's file.", func(s *sample) uint64 { return uint64(s.ledger.Commits) }),
+		counter("ledger_kept", "Recipients written to the ledger.", func(s *sample) uint64 { return uint64(s.ledger.Kept) }),
+		counter("ledger_forgotten", "Messages the ledger forgot.", func(s *sample) uint64 { return uint64(s.ledger.Forgotten) }),
+		counter("ledger_failures", "Times the ledger's file could not be opened or changed.", func(s *sample) uint64 { return uint64(s.ledger.Failures) }),
+		counter("ledger_dropped", "Recipients that were never written to the ledger.", func(s *sample) uint64 { return uint64(s.ledger.Dropped) }),
+		counter("ledger_set_aside", "Ledgers that were damaged.", func(s *sample) uint64 { return uint64(s.ledger.SetAside) }),
 	}
 }

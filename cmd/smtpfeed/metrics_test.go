@@ -45,7 +45,7 @@ func TestEveryCounterIsAMetric(t *testing.T) {
 		}
 		return values
 	}
-	for _, part := range []reflect.Value{reflect.ValueOf(&s.feed).Elem(), reflect.ValueOf(&s.dns).Elem(), reflect.ValueOf(&s.lmtp).Elem()} {
+	for _, part := range []reflect.Value{reflect.ValueOf(&s.feed).Elem(), reflect.ValueOf(&s.dns).Elem(), reflect.ValueOf(&s.lmtp).Elem(), reflect.ValueOf(&s.ledger).Elem()} {
 		for i := range part.NumField() {
 			f := part.Field(i)
 			zero := read()

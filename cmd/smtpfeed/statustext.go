@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/smtpfeed/smtpfeed/feed"
+	"github.com/smtpfeed/smtpfeed/feed/ledger"
 	"github.com/smtpfeed/smtpfeed/feed/wire"
 	"github.com/smtpfeed/smtpfeed/lmtp"
 	"github.com/smtpfeed/smtpfeed/resolver"
@@ -31,6 +32,7 @@ type Status struct {
 	DNS     resolver.Stats `json:"dns"`
 	LMTP    lmtp.Stats     `json:"lmtp"`
 	Records RecordCounts   `json:"records"`
+	Ledger  *ledger.Stats  `json:"ledger"` // null without one
 }
 
 // RecordCounts are the delivery records since the start.
@@ -42,10 +44,14 @@ type RecordCounts struct {
 // status asks every part.
 func (d *daemon) status(ctx context.Context) Status {
 	s, ok := d.sample(ctx)
-	return Status{
+	st := Status{
 		Version: version(), PID: os.Getpid(), Hostname: d.hostname, Started: d.started, Now: time.Now(), Draining: s.draining, Answers: ok,
 		Feed: s.feed, DNS: s.dns, LMTP: s.lmtp, Records: RecordCounts{s.written, s.lost},
 	}
+	if d.delivery.ledger != nil {
+		st.Ledger = &s.ledger
+	}
+	return st
 }
 
 // write writes the status for a person.
@@ -62,9 +68,17 @@ func (s Status) write(w io.Writer) {
 	default:
 		fmt.Fprintln(w, "\nThe delivery loop does not answer: what follows about mail is not known. Please report this with /debug/pprof/goroutine?debug=2.")
 	}
+	s.writeAlarms(w)
 	s.writeNow(w)
 	s.writeTotals(w)
 	s.writeHosts(w)
+}
+
+// writeAlarms writes what an operator has to mend.
+func (s Status) writeAlarms(w io.Writer) {
+	if s.Ledger != nil && !s.Ledger.Open {
+		fmt.Fprintf(w, "\nThe ledger is not in use, so what is delivered now may be delivered again after a crash: %s\n", s.Ledger.Trouble)
+	}
 }
 
 // writeNow writes the gauges.
@@ -77,6 +91,9 @@ func (s Status) writeNow(w io.Writer) {
 	fmt.Fprintf(t, "  SMTP\t%s, %d idle, to %s known; %d down, %d waiting for a session\n", count(f.Sessions, "session"), f.Idle, count(f.Hosts, "host"), f.HostsDown, f.Saturated)
 	fmt.Fprintf(t, "  DNS\t%s in flight of %d at most; %s cached\n", count(s.DNS.InFlight, "question"), s.DNS.Window, count(s.DNS.Entries, "answer"))
 	fmt.Fprintf(t, "  LMTP\t%s, %s; %s held\n", count(s.LMTP.Connections, "connection"), count(s.LMTP.Transactions, "transaction"), octets(s.LMTP.Bytes))
+	if l := s.Ledger; l != nil {
+		fmt.Fprintf(t, "  ledger\t%s whose replies may not have been read; %s in the file, %s\n", count(f.Remembered, "delivery"), count(l.Recipients, "recipient"), octets(l.Bytes))
+	}
 }
 
 // writeTotals writes the counters.
@@ -91,6 +108,9 @@ func (s Status) writeTotals(w io.Writer) {
 	fmt.Fprintf(t, "  trouble\t%d of %s failed, %d begun beside a silent one, %d to probe; %s moved to another host, %d to an equal one\n", f.DialsFailed, count(f.Dials, "dial"), f.Hedges, f.Probes, count(f.Regrouped, "recipient"), f.Shared)
 	fmt.Fprintf(t, "  DNS\t%s, %d from the cache; %d sent again, %d without an answer\n", count(s.DNS.Questions, "question"), s.DNS.CacheHits, s.DNS.Retries, s.DNS.Timeouts)
 	fmt.Fprintf(t, "  LMTP\t%s; %s refused; %d hosts left early, %d refused for lack of memory\n", count(s.LMTP.ConnectionsTotal, "connection"), count(s.LMTP.Refused, "recipient"), s.LMTP.HostsLeft, s.LMTP.OverMemory)
+	if l := s.Ledger; l != nil {
+		fmt.Fprintf(t, "  ledger\t%d kept in %s; %d answered from it; %d told before it had them, %d dropped, %d crowded out; %s\n", l.Kept, count(l.Commits, "commit"), f.Recalled, f.Unkept, l.Dropped, f.Curbed, count(l.Failures, "failure"))
+	}
 	fmt.Fprintf(t, "  records\t%d written, %d lost\n", s.Records.Written, s.Records.Lost)
 }
 
@@ -134,6 +154,9 @@ func hostState(h feed.HostState, now time.Time) string {
 func count[T int | uint64](n T, thing string) string {
 	if n == 1 {
 		return "1 " + thing
+	}
+	if stem, ok := strings.CutSuffix(thing, "y"); ok {
+		return fmt.Sprintf("%d %sies", n, stem)
 	}
 	return fmt.Sprintf("%d %ss", n, thing)
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/smtpfeed/smtpfeed/feed/ledger"
 	"github.com/smtpfeed/smtpfeed/resolver"
 )
 
@@ -28,6 +29,7 @@ func validate(c Config) []Problem {
 	validateRoutes(c, bad)
 	validateVERP(c.VERP, bad)
 	validateAbsent(c, bad)
+	validateLedger(c.Ledger, bad)
 	validatePlaces(c, bad)
 	return found
 }
@@ -48,8 +50,8 @@ func validateLMTP(l LMTPSection, bad reporter) {
 		if a.spec == "" {
 			bad("lmtp.listen", `the address is empty; for socket activation alone write listen = []`)
 		}
-		if network, address := a.split(); network == "tcp" && !loopback(address) {
-			bad("lmtp.listen", `LMTP knows no authentication: write a loopback address, as "tcp:127.0.0.1:2424", or a unix socket`)
+		if network, address := a.split(); network == "tcp" && !loopback(address) && !l.OpenTCP {
+			bad("lmtp.listen", `LMTP knows no authentication: write a loopback address, as "tcp:127.0.0.1:2424", or a unix socket; or, where a firewall lets only your host MTA connect, open_tcp = true`)
 		}
 		for _, b := range l.Listen[:i] {
 			if a == b {
@@ -168,21 +170,33 @@ func validateAbsent(c Config, bad reporter) {
 	if c.TLS.MTASTS {
 		bad("tls.mta_sts", absent, "mta_sts = false")
 	}
-	if c.Ledger.Path != "" {
-		bad("ledger.path", absent, `path = ""`)
-	}
-	switch c.Ledger.Sync {
-	case "process":
-	case "power":
-		bad("ledger.sync", absent, `sync = "process"`)
-	default:
-		bad("ledger.sync", "%q is not one of process, power", c.Ledger.Sync)
-	}
 }
+
+func validateLedger(l LedgerSection, bad reporter) {
+	if l.Path != "" && !filepath.IsAbs(l.Path) {
+		bad("ledger.path", `%q is not an absolute path (nor "" for none)`, l.Path)
+	}
+	if _, ok := ledgerSyncs[l.Sync]; !ok {
+		bad("ledger.sync", "%q is not one of process, power", l.Sync)
+	}
+	if l.Wait.Duration <= 0 {
+		bad("ledger.wait", "must be longer than 0s")
+	}
+	if l.Keep.Duration < time.Hour {
+		bad("ledger.keep", "must be at least 1h: a host MTA sends a message again for days")
+	}
+	inRange(bad, "ledger.recipients", l.Recipients, 1, 100_000_000)
+}
+
+// ledgerSyncs are the values of ledger.sync.
+var ledgerSyncs = map[string]ledger.Sync{"process": ledger.Process, "power": ledger.Power}
 
 // validatePlaces checks the delivery records' path and the admin socket. The admin socket shows addresses and lets its reader
 // profile the process, so it is never offered to a network.
 func validatePlaces(c Config, bad reporter) {
+	if c.Log.Wait.Duration <= 0 {
+		bad("log.wait", "must be longer than 0s")
+	}
 	if p := c.Log.Deliveries; p != "" && p != "-" && !filepath.IsAbs(p) {
 		bad("log.deliveries", `%q is not an absolute path (nor "-" for standard output, nor "" for none)`, p)
 	}

@@ -68,6 +68,8 @@ servers = [%[2]q]
 port = %[3]d
 sessions = 100
 prohibited = []
+[ledger]
+path = "%[1]s/ledger.db"
 [admin]
 listen = "unix:%[1]s/admin.sock"
 [log]

@@ -1,7 +1,7 @@
 // Command bench measures how long mail takes: by smtpfeed, by Postfix, and by a client that nothing can beat. It delivers the same work
 // through each, in turns, to the simulated internet of package internet, and prints one table.
 //
-//	bench [-shapes a,b] [-by raw,smtpfeed,postfix,tuned] [-rounds 3] [-small] [-write] [-profile DIR]   the table
+//	bench [-shapes a,b] [-by raw,smtpfeed,off,power,postfix,tuned] [-rounds 3] [-small] [-write] [-profile DIR]   the table
 //	bench growth [-out FILE.svg] [the same]   time against recipients and hosts, as a picture
 //	bench hosts [-hosts a,b] [-lists 10000,100000] [-ways shipped,tuned,smtpfeed] [-most N] [-patience 15m] [-rounds 3] [-small] [-write]
 //	                                          lists through host MTAs, alone and with smtpfeed, as another table
@@ -22,7 +22,8 @@
 // behind a body. So the first transaction of a connection takes four round trips and the processing, and each further one of the same
 // connection one round trip and the processing. A message that comes alone to a connection at rest takes two and the processing.
 //
-// smtpfeed has its defaults and writes its delivery records. Every round has a new process, which knows no host and no domain. Its
+// smtpfeed has its defaults and writes its delivery records and its ledger, below the temporary directory; "off" is smtpfeed without the
+// ledger, and "power" with one that survives a power cut: `make bench-ledger` compares the three. Every round has a new process, which knows no host and no domain. Its
 // clock starts when the LMTP hand-over starts. Where hosts are silent a second list follows in the same process, which then
 // remembers them; its row says so. For personal mail its sessions are warm: each host has got some messages before the clock starts. For
 // VERP it has a [[verp]] rule.

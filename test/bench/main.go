@@ -105,7 +105,7 @@ func parse(everybody string, args []string) (o options) {
 	f := flag.NewFlagSet("bench", flag.ExitOnError)
 	o.common(f)
 	f.StringVar(&o.shapes, "shapes", strings.Join(keys, ","), "what to deliver")
-	f.StringVar(&o.by, "by", everybody, "who delivers: raw, smtpfeed, postfix, tuned")
+	f.StringVar(&o.by, "by", everybody, "who delivers: raw, smtpfeed, off (smtpfeed without its ledger), power (with one that survives power cuts), postfix, tuned")
 	f.StringVar(&o.out, "out", growthFile, "growth: where the picture goes")
 	f.StringVar(&o.profile, "profile", "", "an existing `directory` for profiles of smtpfeed and the raw client; they disturb what is measured")
 	f.Parse(args) // ExitOnError: it returns no error

@@ -92,6 +92,8 @@ func (o options) candidates() (all []candidate, err error) {
 			all = append(all, postfix{tuned: key == "tuned"})
 		case "smtpfeed":
 			all = append(all, feeder{program: o.smtpfeed, profile: o.profile})
+		case "off", "power":
+			all = append(all, feeder{program: o.smtpfeed, profile: o.profile, ledger: ledgerWay(key)})
 		default:
 			return nil, fmt.Errorf("nobody is called %q", key)
 		}

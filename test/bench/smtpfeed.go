@@ -20,10 +20,41 @@ import (
 type feeder struct {
 	program string
 	profile string   // where profiles go; "" is nowhere
+	ledger  ledgerWay
 	doors   []string // "unix:PATH" or "tcp:IP:PORT" where it listens beside its socket
 }
 
-func (feeder) name() string { return "smtpfeed" }
+// A ledgerWay is how deliveries are kept.
+type ledgerWay string
+
+const (
+	ledgerProcess ledgerWay = "" // as by default
+	ledgerOff     ledgerWay = "off"
+	ledgerPower   ledgerWay = "power"
+)
+
+func (f feeder) name() string {
+	switch f.ledger {
+	case ledgerOff:
+		return "smtpfeed, no ledger"
+	case ledgerPower:
+		return "smtpfeed, ledger sync = power"
+	default:
+		return "smtpfeed"
+	}
+}
+
+// config is the [ledger] table.
+func (l ledgerWay) config(dir string) string {
+	switch path := filepath.Join(dir, "ledger.db"); l {
+	case ledgerOff:
+		return "[ledger]\npath = \"\"\n"
+	case ledgerPower:
+		return fmt.Sprintf("[ledger]\npath = %q\nsync = \"power\"\n", path)
+	default:
+		return fmt.Sprintf("[ledger]\npath = %q\n", path)
+	}
+}
 
 func (feeder) remembers() bool { return true }
 
@@ -159,7 +190,7 @@ func startDaemon(f feeder, s shape, w *world) (*daemon, error) {
 		return nil, err
 	}
 	d := &daemon{dir: dir, socket: filepath.Join(dir, "lmtp.sock"), doors: f.doors, ended: make(chan error, 1)}
-	if err := d.start(f, d.config(s, w)); err != nil {
+	if err := d.start(f, d.config(s, w)+f.ledger.config(dir)); err != nil {
 		os.RemoveAll(dir)
 		return nil, err
 	}

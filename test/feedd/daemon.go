@@ -22,7 +22,6 @@ import (
 	"github.com/smtpfeed/smtpfeed/feed"
 	"github.com/smtpfeed/smtpfeed/lmtp"
 	"github.com/smtpfeed/smtpfeed/resolver"
-	"github.com/smtpfeed/smtpfeed/test/internet"
 )
 
 // A Daemon is the smtpfeed process. It can be stopped and started again; its LMTP socket, which the test holds as systemd
@@ -37,12 +36,19 @@ type Daemon struct {
 
 // A Config is what of smtpfeed's configuration differs between tests.
 type Config struct {
-	World  *internet.World
+	World  World
 	Routes map[string][]string // static: domain to hosts
 	SMTP   string              // more lines of [smtp]
 	LMTP   string              // more lines of [lmtp]
 	Tables string              // more tables
 	Listen []string            // where it listens beside the socket that the test holds
+	Ledger string              // where in the daemon's directory its ledger is; "" is none
+}
+
+// A World is where smtpfeed delivers: *internet.World, or a test's own.
+type World interface {
+	DNSAddr() string // "IP:PORT" of the DNS server
+	Port() int       // of every mail host
 }
 
 // Start configures smtpfeed and starts it.
@@ -98,11 +104,20 @@ func (c Config) Text(dir string) string {
 	fmt.Fprintf(&b, "hostname = \"feed.e2e.test\"\n[lmtp]\nlisten = %s\n%s\n[dns]\nservers = [%q]\n", list(c.Listen), c.LMTP, c.World.DNSAddr())
 	fmt.Fprintf(&b, "[smtp]\nport = %d\nprohibited = []\n%s\n", c.World.Port(), c.SMTP)
 	fmt.Fprintf(&b, "[log]\ndeliveries = %q\n[admin]\nlisten = %q\n", filepath.Join(dir, "deliveries.jsonl"), "unix:"+filepath.Join(dir, "admin.sock"))
+	fmt.Fprintf(&b, "[ledger]\npath = %q\n", c.ledger(dir))
 	for domain, hosts := range c.Routes {
 		fmt.Fprintf(&b, "[[route]]\ndomain = %q\nhosts = %s\n", domain, list(hosts))
 	}
 	b.WriteString(c.Tables)
 	return b.String()
+}
+
+// ledger is the ledger's path. It is always told: the default one is the machine's.
+func (c Config) ledger(dir string) string {
+	if c.Ledger == "" {
+		return ""
+	}
+	return filepath.Join(dir, c.Ledger)
 }
 
 // list is a list of strings as TOML has it, which is as JSON has it.
@@ -133,6 +148,16 @@ func (d *Daemon) Terminate(t *testing.T) {
 	t.Helper()
 	require.NoError(t, d.cmd.Process.Signal(syscall.SIGTERM), "smtpfeed runs")
 	d.ending = true
+}
+
+// Kill ends the process as kill -9 does. When it returns the process is gone, and Start may follow.
+func (d *Daemon) Kill(t *testing.T) {
+	t.Helper()
+	require.NoError(t, d.cmd.Process.Kill(), "smtpfeed runs")
+	var end *exec.ExitError
+	require.ErrorAs(t, d.cmd.Wait(), &end, "smtpfeed was killed")
+	require.Equal(t, syscall.SIGKILL, end.Sys().(syscall.WaitStatus).Signal(), "and had not ended by itself: %v", end)
+	d.cmd = nil
 }
 
 // Patience is how long a process may take that has nothing to wait for but its peers.

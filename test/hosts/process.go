@@ -74,6 +74,34 @@ func (p *process) end() error {
 
 // others are the processes of the keeper's session but itself: the daemon and deliveries, also those whose parents have ended.
 func (p *process) others() (pids []int) {
+	for pid, s := range running() {
+		if s.session == p.Pid() && pid != p.Pid() {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
+}
+
+// below are the processes below the keeper, whatever their sessions.
+func (p *process) below() (pids []int) {
+	all := running()
+	for pid := range all {
+		for up := all[pid].parent; up != 0; up = all[up].parent {
+			if up == p.Pid() {
+				pids = append(pids, pid)
+				break
+			}
+		}
+	}
+	return pids
+}
+
+// A status is what the kernel tells of a process.
+type status struct{ parent, session int }
+
+// running are all of the machine's processes but those that have ended and were not waited for.
+func running() map[int]status {
+	all := make(map[int]status)
 	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
 	for _, name := range stats {
 		text, err := os.ReadFile(name)
@@ -83,11 +111,13 @@ func (p *process) others() (pids []int) {
 		// "pid (command) state parent group session ...", see proc(5)
 		f := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
 		pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(name)))
-		if f[3] == strconv.Itoa(p.Pid()) && f[0] != "Z" && pid != p.Pid() {
-			pids = append(pids, pid)
+		parent, _ := strconv.Atoi(f[1])
+		session, _ := strconv.Atoi(f[3])
+		if f[0] != "Z" {
+			all[pid] = status{parent, session}
 		}
 	}
-	return pids
+	return all
 }
 
 // starting is how long a host may take until it takes connections.

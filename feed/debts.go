@@ -1,0 +1,282 @@
+package feed
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/smtpfeed/smtpfeed/feed/wire"
+)
+
+// A host MTA that dies, or sees us die, before it has taken a reply sends the recipient again. What was delivered to it already is
+// answered from here, and not delivered again. The ledger keeps a copy that outlives this process (keeping.go).
+
+// sweepTime is how often messages are looked for that are too old to be sent again.
+const sweepTime = time.Hour
+
+// Debts are what was delivered and is not known to be taken.
+type debts struct {
+	pasts    map[MessageID]*past
+	ages     []*past             // of pasts, the oldest first; those that are forgotten stay until the next sweep
+	receipts map[string]*receipt // by envelope, until its host MTA has taken its replies or is gone
+	dead     int                 // of ages, those that are gone
+	owed     int                 // recipients in pasts
+
+	sweepTimer   timer
+	told, retold *Outcome // what recalledOutcome made of the last one
+}
+
+// A past is what is remembered of a message's deliveries. It ends when nothing of it is owed, when it is too old, and when there is too
+// much to remember.
+type past struct {
+	id    MessageID
+	since time.Time // its first delivery
+	debts map[RecipientID]debt
+	users int // messages and receipts that hold it
+	gone  bool
+}
+
+// A debt is a recipient that was delivered.
+type debt struct {
+	outcome *Outcome
+	open    int // receipts in which it stands
+}
+
+// A receipt is what the host MTA of an envelope is told of deliveries.
+type receipt struct {
+	past *past
+	ids  []RecipientID // one for each recipient
+}
+
+func (d *debts) init(e *engine) {
+	d.pasts, d.receipts = map[MessageID]*past{}, map[string]*receipt{}
+	d.sweepTimer.due = e.sweepPasts
+}
+
+// remembers says that there is a ledger.
+func (e *engine) remembers() bool { return e.config.Ledger != nil }
+
+// pastOf is what is remembered of a message; nil is nothing.
+func (e *engine) pastOf(m *message) *past {
+	if m.past == nil {
+		if p := e.debts.pasts[m.id]; p != nil {
+			m.past = p
+			p.users++
+		}
+	}
+	return m.past
+}
+
+// recall says what became of a recipient in an earlier attempt; nil when nothing is known.
+func (e *engine) recall(r *recipient) *Outcome {
+	if !e.remembers() {
+		return nil
+	}
+	p := e.pastOf(r.envelope.message)
+	if p == nil || len(p.debts) == 0 {
+		return nil
+	}
+	d, ok := p.debts[recipientIDOf(r.address())]
+	if !ok {
+		return nil
+	}
+	e.counts.Recalled++
+	return e.recalledOutcome(d.outcome)
+}
+
+// recalledOutcome is the outcome of an earlier attempt, as it is told in this one.
+func (e *engine) recalledOutcome(o *Outcome) *Outcome {
+	if o.Earlier {
+		return o
+	}
+	if o != e.debts.told {
+		again := *o
+		again.Earlier = true
+		if o.Via != nil {
+			again.Via = &Via{MX: o.Via.MX, Addr: o.Via.Addr}
+		}
+		e.debts.told, e.debts.retold = o, &again
+	}
+	return e.debts.retold
+}
+
+// owe notes that an envelope is about to be told of a delivery. What is new goes to the ledger.
+func (e *engine) owe(now time.Time, r *recipient, o *Outcome) {
+	m := r.envelope.message
+	if e.pastOf(m) == nil {
+		m.past = e.addPast(m.id, now)
+		m.past.users++
+	}
+	id := recipientIDOf(r.address())
+	d, known := m.past.debts[id]
+	if !known {
+		d.outcome = o
+		e.debts.owed++
+		e.note(now, m.id, id, o)
+	}
+	if rc := e.receiptOf(r.envelope); rc != nil {
+		rc.ids = append(rc.ids, id)
+		d.open++
+	}
+	m.past.debts[id] = d
+}
+
+func (e *engine) addPast(id MessageID, since time.Time) *past {
+	p := &past{id: id, since: since, debts: map[RecipientID]debt{}}
+	d := &e.debts
+	d.pasts[id] = p
+	d.ages = append(d.ages, p)
+	if d.sweepTimer.slot == 0 {
+		e.timers.set(&d.sweepTimer, e.now.Add(sweepTime))
+	}
+	return p
+}
+
+// receiptOf is the receipt of an envelope; nil when its host MTA is gone already.
+func (e *engine) receiptOf(env *envelope) *receipt {
+	if env.left {
+		return nil
+	}
+	rc := e.debts.receipts[env.ID]
+	if rc == nil {
+		rc = &receipt{past: env.message.past, ids: make([]RecipientID, 0, env.unsettled)}
+		rc.past.users++
+		e.debts.receipts[env.ID] = rc
+	}
+	return rc
+}
+
+// hostTook notes that the host MTA of an envelope has taken every reply: what it was told is owed no longer, also when it had been in
+// an earlier attempt, unless somebody else is being told the same.
+func (e *engine) hostTook(envelope string) {
+	rc := e.closeReceipt(envelope)
+	if rc == nil {
+		return
+	}
+	for _, id := range rc.ids {
+		if d, ok := rc.past.debts[id]; ok && d.open == 0 {
+			delete(rc.past.debts, id)
+			e.debts.owed--
+		}
+	}
+	e.letGo(rc.past)
+}
+
+// closeReceipt ends a receipt; nil when the envelope has none.
+func (e *engine) closeReceipt(envelope string) *receipt {
+	rc := e.debts.receipts[envelope]
+	if rc == nil {
+		return nil
+	}
+	delete(e.debts.receipts, envelope)
+	for _, id := range rc.ids {
+		d := rc.past.debts[id]
+		d.open--
+		rc.past.debts[id] = d
+	}
+	return rc
+}
+
+// hostGone notes that the host MTA of an envelope is gone, and will send again what it was not told.
+func (e *engine) hostGone(envelope string) {
+	if env := e.envelopes[envelope]; env != nil {
+		env.left = true
+	}
+	if rc := e.closeReceipt(envelope); rc != nil {
+		e.letGo(rc.past)
+	}
+}
+
+// letGo is called by each user of a past when it ends. A past of which nothing is owed is forgotten.
+func (e *engine) letGo(p *past) {
+	p.users--
+	if p.users == 0 && len(p.debts) == 0 {
+		e.forget(p)
+	}
+}
+
+// forget ends a past.
+func (e *engine) forget(p *past) {
+	if p.gone {
+		return
+	}
+	p.gone = true
+	delete(e.debts.pasts, p.id)
+	e.debts.owed -= len(p.debts)
+	p.debts = nil
+	e.forgotten(p.id)
+	if e.debts.dead++; e.debts.dead > 64 && e.debts.dead > len(e.debts.ages)/2 {
+		e.debts.compact()
+	}
+}
+
+// compact drops those of ages that are gone.
+func (d *debts) compact() {
+	d.ages = slices.DeleteFunc(d.ages, func(p *past) bool { return p.gone })
+	d.dead = 0
+}
+
+// curb forgets the oldest messages while more recipients are remembered than may be.
+func (e *engine) curb() {
+	d := &e.debts
+	if d.owed <= e.config.LedgerRecipients {
+		return
+	}
+	for _, p := range slices.Clone(d.ages) {
+		if d.owed <= e.config.LedgerRecipients {
+			return
+		}
+		if !p.gone && p.users == 0 {
+			e.counts.Curbed += uint64(len(p.debts))
+			e.forget(p)
+		}
+	}
+}
+
+// sweepPasts forgets messages that no host MTA has in its queue any longer.
+func (e *engine) sweepPasts(now time.Time) {
+	d := &e.debts
+	for _, p := range slices.Clone(d.ages) {
+		if !p.gone && p.users == 0 && !now.Before(p.since.Add(e.config.LedgerKeep)) {
+			e.forget(p)
+		}
+	}
+	d.compact()
+	if len(d.ages) > 0 {
+		e.timers.set(&d.sweepTimer, now.Add(sweepTime))
+	}
+}
+
+// recallAll takes in what a ledger kept over the end of a process.
+func (e *engine) recallAll(ev recalled) {
+	d := &e.debts
+	for i := range ev.deliveries {
+		in := &ev.deliveries[i]
+		p := d.pasts[in.Message]
+		if p == nil {
+			p = e.addPast(in.Message, in.At)
+		}
+		o := &Outcome{Class: Delivered, Status: in.Status, Reply: in.Reply, Earlier: true, Via: &Via{MX: in.MX, Addr: in.Addr}}
+		for _, id := range in.Recipients {
+			if _, known := p.debts[id]; !known {
+				p.debts[id] = debt{outcome: o}
+				d.owed++
+			}
+		}
+	}
+	slices.SortStableFunc(d.ages, func(a, b *past) int { return a.since.Compare(b.since) })
+	e.curb()
+}
+
+// deliveryOf is an outcome as the ledger keeps it.
+func deliveryOf(id MessageID, now time.Time, o *Outcome) Delivery {
+	text := wire.Clean(o.Reply.Text, maxKeptText)
+	d := Delivery{Message: id, At: now, Status: o.Status, Reply: wire.Reply{Code: cmp.Or(o.Reply.Code, 250), Enhanced: o.Reply.Enhanced, Text: text}}
+	if o.Via != nil {
+		d.MX, d.Addr = o.Via.MX, o.Via.Addr
+	}
+	return d
+}
+
+// maxKeptText bounds the remote host's words in the ledger: an LMTP reply has no room for more.
+const maxKeptText = 400
