@@ -1,10 +1,10 @@
-# smtpfeed: build, test, check, fuzz, bench, bench-hosts, hosts-patched, growth, demo. Each target works on a fresh machine with Go, git and make.
+# smtpfeed: build, test, check, fuzz, conformance, soak, bench, bench-ledger, bench-hosts, hosts-patched, growth, demo. Each target works on a fresh machine with Go, git and make.
 
 GO       ?= go
 FUZZTIME ?= 60s
 export CGO_ENABLED ?= 1
 
-.PHONY: build test check lint fuzz bench bench-hosts hosts-patched growth demo clean need
+.PHONY: build test check lint fuzz conformance soak bench bench-ledger bench-hosts hosts-patched growth demo clean need
 
 build:
 	$(GO) build -o bin/smtpfeed ./cmd/smtpfeed
@@ -38,6 +38,10 @@ fuzz:
 # Without BENCH it is the whole table, which goes into the README (see test/bench/doc.go). The flags may be others: BENCH="-shapes a,b".
 bench: bin/bench
 	bin/bench $(or $(BENCH),-write)
+
+# What the ledger costs: without one, with the default one, and with one that survives power cuts.
+bench-ledger: bin/bench
+	bin/bench -by raw,off,smtpfeed,power $(or $(BENCH),-shapes a,a0,d -rounds 5)
 
 # Lists through each host MTA, alone and with smtpfeed, as the README shows it. BENCH="-hosts postfix -lists 10000" does less.
 bench-hosts: bin/bench

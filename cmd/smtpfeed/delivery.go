@@ -99,7 +99,10 @@ func (d *delivery) stop() {
 	ctx, cancel := context.WithTimeout(context.Background(), stopGrace)
 	defer cancel()
 	d.lmtp.Drain(ctx)
-	<-d.done
+	select {
+	case <-d.done:
+	case <-time.After(stopGrace): // a session hangs, for a fault of ours: the end of the process ends it too
+	}
 }
 
 // close frees what is left after drain or stop.
