@@ -1,6 +1,9 @@
 package feed
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // The host MTA is told of a delivery when the ledger has it, so that no instant is left at which this process could end and a recipient
 // that was delivered be sent again without anybody knowing. The wait ends in any case: a ledger that cannot keep up holds up no mail.
@@ -34,6 +37,10 @@ func (e *engine) note(now time.Time, m MessageID, id RecipientID, o *Outcome) {
 	if n := len(list); n > 0 && k.outcome == o && list[n-1].Message == m {
 		list[n-1].Recipients = append(list[n-1].Recipients, id)
 		return
+	}
+	if slices.Contains(k.entry.Forgotten, m) {
+		e.keep() // an entry's deliveries come before what it forgets
+		list = nil
 	}
 	d := deliveryOf(m, now, o)
 	d.Recipients = []RecipientID{id}

@@ -21,44 +21,78 @@ const maxSocketPath = 96
 // probeTimeout is how long a socket that exists may take to show whether somebody listens on it.
 const probeTimeout = 5 * time.Second
 
-// Listen returns a listener for "unix:PATH" or "tcp:HOST:PORT". mode says who may connect to a unix socket; nobody may before it
-// is set. A socket on which nobody listens any more is replaced, any other file at PATH is left alone. LMTP knows no
-// authentication, so TCP is for loopback addresses only.
-func Listen(spec string, mode os.FileMode) (net.Listener, error) {
-	network, address, _ := strings.Cut(spec, ":")
-	switch network {
-	case "unix":
-		l, err := listenUnix(address, mode)
-		if err != nil {
-			return nil, fmt.Errorf("lmtp: listen on %s: %w", spec, err)
-		}
-		return l, nil
-	case "tcp":
-		l, err := listenTCP(address)
-		if err != nil {
-			return nil, fmt.Errorf("lmtp: listen on %s: %w", spec, err)
-		}
-		return l, nil
-	}
-	return nil, fmt.Errorf("lmtp: listen on %q: write unix:PATH or tcp:HOST:PORT", spec)
+// A Reach says from where a TCP socket may be reached.
+type Reach uint8
+
+const (
+	Loopback Reach = iota // from this machine alone
+	Network               // from wherever the address lets: LMTP knows no authentication, so a firewall has to say who
+)
+
+// A Socket is an address to listen on.
+type Socket struct {
+	Spec  string      // "unix:PATH" or "tcp:HOST:PORT"
+	Mode  os.FileMode // who may connect to a unix socket; nobody may before it is set
+	Reach Reach       // of a TCP socket
 }
 
-func listenTCP(address string) (net.Listener, error) {
+// Listen is Socket.Listen for a socket that others than this machine's users cannot reach.
+func Listen(spec string, mode os.FileMode) (net.Listener, error) {
+	return Socket{Spec: spec, Mode: mode}.Listen()
+}
+
+// Listen returns a listener. A unix socket on which nobody listens any more is replaced, any other file at its path is left alone.
+func (s Socket) Listen() (net.Listener, error) {
+	network, address, _ := strings.Cut(s.Spec, ":")
+	var l net.Listener
+	var err error
+	switch network {
+	case "unix":
+		l, err = listenUnix(address, s.Mode)
+	case "tcp":
+		l, err = listenTCP(address, s.Reach)
+	default:
+		return nil, fmt.Errorf("lmtp: listen on %q: write unix:PATH or tcp:HOST:PORT", s.Spec)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("lmtp: listen on %s: %w", s.Spec, err)
+	}
+	return l, nil
+}
+
+func listenTCP(address string, reach Reach) (net.Listener, error) {
 	host, _, err := net.SplitHostPort(address)
 	if err != nil {
 		return nil, fmt.Errorf("write tcp:HOST:PORT: %w", err)
 	}
-	if host == "" {
-		return nil, errors.New("every address would be open to everybody; write a loopback address, as in tcp:127.0.0.1:2424")
+	if host == "" { // a slip of the pen must not open the door, whatever may be reached
+		return nil, errors.New("every address would be open to everybody; write the address, as in tcp:127.0.0.1:2424 or tcp:0.0.0.0:2424")
 	}
 	a, err := net.ResolveTCPAddr("tcp", address)
 	if err != nil {
 		return nil, err
 	}
-	if !a.IP.IsLoopback() {
-		return nil, fmt.Errorf("LMTP knows no authentication, and %s is open to others; write a loopback address", a.IP)
+	if err := reach.admits(a); err != nil {
+		return nil, err
 	}
 	return net.ListenTCP("tcp", a)
+}
+
+// Admits says why a listener that somebody else opened (systemd, say) may be reached from where it must not; nil when all is well.
+func (r Reach) Admits(l net.Listener) error {
+	if err := r.admits(l.Addr()); err != nil {
+		return fmt.Errorf("lmtp: %s:%s: %w", l.Addr().Network(), l.Addr(), err)
+	}
+	return nil
+}
+
+func (r Reach) admits(a net.Addr) error {
+	t, tcp := a.(*net.TCPAddr)
+	if r == Network || !tcp || t.IP.IsLoopback() {
+		return nil
+	}
+	return fmt.Errorf("LMTP knows no authentication, and %s is open to others; write a loopback address, "+
+		"or set lmtp.open_tcp = true where a firewall lets nobody but the host MTA connect", t.IP)
 }
 
 // listenUnix binds to a temporary name, and gives the socket its own when everything is ready: whoever connects finds the old

@@ -24,8 +24,9 @@ func TestListenErrors(t *testing.T) {
 		{"no directory", "unix:" + dir + "/none/x.sock", "does not exist; create it"},
 		{"a file that is no socket", "unix:" + file, "remove it or choose another path"},
 		{"no port", "tcp:127.0.0.1", "write tcp:HOST:PORT"},
-		{"every address", "tcp::2424", "write a loopback address"},
+		{"every address", "tcp::2424", "write the address, as in tcp:127.0.0.1:2424"},
 		{"every address, written out", "tcp:0.0.0.0:2424", "LMTP knows no authentication"},
+		{"the key that opens it is named", "tcp:0.0.0.0:2424", "set lmtp.open_tcp = true"},
 		{"every IPv6 address", "tcp:[::]:2424", "LMTP knows no authentication"},
 		{"an address of others", "tcp:192.0.2.1:2424", "LMTP knows no authentication"},
 	}
@@ -47,6 +48,28 @@ func TestListenTCP(t *testing.T) {
 	c, err := net.Dial("tcp", l.Addr().String())
 	require.NoError(t, err, "it answers")
 	c.Close()
+}
+
+func TestListenWhereOthersReachIt(t *testing.T) {
+	l, err := Socket{Spec: "tcp:0.0.0.0:0", Reach: Network}.Listen()
+	require.NoError(t, err, "the operator has said so")
+	defer l.Close()
+	assert.NoError(t, Network.Admits(l), "and may")
+	err = Loopback.Admits(l)
+	require.Error(t, err, "a socket that somebody else opened is looked at too")
+	assert.Contains(t, err.Error(), "set lmtp.open_tcp = true", "the error names the key")
+	_, err = Socket{Spec: "tcp::0", Reach: Network}.Listen()
+	require.Error(t, err, "every address has to be written out")
+	assert.Contains(t, err.Error(), "tcp:0.0.0.0:2424", "and the error says how")
+}
+
+func TestLoopbackAdmitsWhatOthersDoNotReach(t *testing.T) {
+	for _, spec := range []string{"tcp:127.0.0.1:0", "unix:" + filepath.Join(t.TempDir(), "lmtp.sock")} {
+		l, err := Listen(spec, 0o600)
+		require.NoError(t, err, "%s can be had", spec)
+		assert.NoError(t, Loopback.Admits(l), "nobody else reaches %s", spec)
+		l.Close()
+	}
 }
 
 func TestListenUnix(t *testing.T) {

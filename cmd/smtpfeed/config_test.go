@@ -68,6 +68,8 @@ func TestParseProblems(t *testing.T) {
 		{"limits that are never believed", "[smtp]\nlimits_ttl = \"0s\"\n", `f:2:1: smtp.limits_ttl: must be longer than 0s`},
 		{"TLS is not there yet", "[tls]\nmode = \"required\"\ndane = true\nmta_sts = true\n", "f:2:1: tls.mode: is not available in this version; set mode = \"off\"\nf:3:1: tls.dane: .*\nf:4:1: tls.mta_sts: .*"},
 		{"a TLS mode that is none", "[tls]\nmode = \"on\"\n", `f:2:1: tls.mode: "on" is not one of off, opportunistic, required`},
+		{"a peer nobody knows", "[lmtp]\npeers = [\"nobody-of-that-name\"]\n", `f:2:1: lmtp.peers: no user "nobody-of-that-name" on this machine; write a name of /etc/passwd, or a number`},
+		{"LMTP for the network", "[lmtp]\nlisten = [\"tcp:192.0.2.1:24\"]\n", `f:2:1: lmtp.listen: LMTP knows no authentication: .* open_tcp = true`},
 		{"a ledger at a relative path", "[ledger]\npath = \"x.db\"\n", `f:2:1: ledger.path: "x.db" is not an absolute path .*`},
 		{"a ledger synced somehow", "[ledger]\nsync = \"always\"\n", `f:2:1: ledger.sync: "always" is not one of process, power`},
 		{"a ledger that is not waited for", "[ledger]\nwait = \"0s\"\n", `f:2:1: ledger.wait: must be longer than 0s`},

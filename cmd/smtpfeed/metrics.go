@@ -21,6 +21,7 @@ type sample struct {
 	dns      resolver.Stats
 	lmtp     lmtp.Stats
 	ledger   ledger.Stats // zero without one
+	turned   uint64       // connections refused by lmtp.peers
 	written  uint64       // delivery records
 	lost     uint64
 	draining bool
@@ -32,6 +33,7 @@ func (d *daemon) sample(ctx context.Context) (s sample, ok bool) {
 	defer cancel()
 	s.dns, s.lmtp, s.draining = d.delivery.resolver.Stats(), d.delivery.lmtp.Stats(), d.draining.Load()
 	s.written, s.lost = d.delivery.records.counts()
+	s.turned = d.peers.Refused()
 	if d.delivery.ledger != nil {
 		s.ledger = d.delivery.ledger.Stats()
 	}
@@ -207,6 +209,7 @@ func lmtpMetrics() []metric {
 		gauge("lmtp_bytes", "Octets of message contents held.", func(s *sample) int64 { return s.lmtp.Bytes }),
 		gauge("lmtp_bodies", "Distinct message contents held.", func(s *sample) int { return s.lmtp.Bodies }),
 		counter("lmtp_connections", "Connections of host MTAs.", func(s *sample) uint64 { return s.lmtp.ConnectionsTotal }),
+		counter("lmtp_connections_refused", "Connections of users who are not in lmtp.peers.", func(s *sample) uint64 { return s.turned }),
 		counter("lmtp_envelopes", "Envelopes handed over.", func(s *sample) uint64 { return s.lmtp.Envelopes }),
 		counter("lmtp_accepted", "Recipients accepted at RCPT.", func(s *sample) uint64 { return s.lmtp.Accepted }),
 		counter("lmtp_refused", "Recipients refused at RCPT.", func(s *sample) uint64 { return s.lmtp.Refused }),

@@ -3,12 +3,12 @@ package main
 import (
 	"context"
 	"errors"
-	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
 	"os"
 	"os/signal"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -47,6 +47,7 @@ type daemon struct {
 	delivery *delivery
 
 	listeners []net.Listener // for LMTP
+	peers     *lmtp.Peers    // who may connect to them
 	admin     net.Listener   // nil is none
 	started   time.Time
 	draining  atomic.Bool // written by run, read by status
@@ -93,14 +94,37 @@ func loadConfig(file string) (Config, error) {
 	return c, nil
 }
 
-// listen opens the configured sockets but those that systemd has opened for us.
+// listen opens the sockets that are configured.
 func (d *daemon) listen(passed []net.Listener) error {
-	d.listeners = passed
-	for _, l := range d.config.LMTP.Listen {
+	d.listeners = slices.Clone(passed)
+	if err := d.listenLMTP(passed); err != nil {
+		return err
+	}
+	if d.config.Admin.Listen.spec == "" {
+		return nil
+	}
+	// Whoever can ask for status can profile the process: the group, as for the log files, and nobody else.
+	var err error
+	d.admin, err = listen("admin.listen", lmtp.Socket{Spec: d.config.Admin.Listen.spec, Mode: 0o660})
+	return err
+}
+
+// listenLMTP opens those for LMTP but the ones that systemd has opened for us, and lets in whom it may.
+func (d *daemon) listenLMTP(passed []net.Listener) (err error) {
+	c := d.config.LMTP
+	if d.peers, err = lmtp.NewPeers(c.Peers, d.log); err != nil {
+		return &failure{exitConfig, err}
+	}
+	for _, l := range passed {
+		if err := c.reach().Admits(l); err != nil {
+			return &failure{exitConfig, err}
+		}
+	}
+	for _, l := range c.Listen {
 		if isPassed(l, passed) {
 			continue
 		}
-		nl, err := listen("lmtp.listen", l, d.config.LMTP.SocketMode.Perm())
+		nl, err := listen("lmtp.listen", lmtp.Socket{Spec: l.spec, Mode: c.SocketMode.Perm(), Reach: c.reach()})
 		if err != nil {
 			return err
 		}
@@ -109,13 +133,18 @@ func (d *daemon) listen(passed []net.Listener) error {
 	if len(d.listeners) == 0 {
 		return &failure{exitConfig, errors.New(`nothing to listen on: lmtp.listen is empty and systemd passed no socket; set lmtp.listen = ["unix:/run/smtpfeed/lmtp.sock"]`)}
 	}
-	if d.config.Admin.Listen.spec == "" {
-		return nil
+	for i, l := range d.listeners {
+		d.listeners[i] = d.peers.Guard(l)
 	}
-	// Whoever can ask for status can profile the process: the group, as for the log files, and nobody else.
-	var err error
-	d.admin, err = listen("admin.listen", d.config.Admin.Listen, 0o660)
-	return err
+	return nil
+}
+
+// reach is from where TCP sockets may be reached.
+func (l LMTPSection) reach() lmtp.Reach {
+	if l.OpenTCP {
+		return lmtp.Network
+	}
+	return lmtp.Loopback
 }
 
 // isPassed says that l is the address of a socket systemd passed.
@@ -130,8 +159,8 @@ func isPassed(l Listen, passed []net.Listener) bool {
 }
 
 // listen opens one socket; the error names the key and says what to do.
-func listen(key string, l Listen, mode fs.FileMode) (net.Listener, error) {
-	nl, err := lmtp.Listen(l.spec, mode)
+func listen(key string, s lmtp.Socket) (net.Listener, error) {
+	nl, err := s.Listen()
 	if err == nil {
 		return nl, nil
 	}

@@ -32,7 +32,8 @@ type Status struct {
 	DNS     resolver.Stats `json:"dns"`
 	LMTP    lmtp.Stats     `json:"lmtp"`
 	Records RecordCounts   `json:"records"`
-	Ledger  *ledger.Stats  `json:"ledger"` // null without one
+	Ledger  *ledger.Stats  `json:"ledger"`      // null without one
+	Turned  uint64         `json:"turned_away"` // connections refused by lmtp.peers
 }
 
 // RecordCounts are the delivery records since the start.
@@ -46,7 +47,7 @@ func (d *daemon) status(ctx context.Context) Status {
 	s, ok := d.sample(ctx)
 	st := Status{
 		Version: version(), PID: os.Getpid(), Hostname: d.hostname, Started: d.started, Now: time.Now(), Draining: s.draining, Answers: ok,
-		Feed: s.feed, DNS: s.dns, LMTP: s.lmtp, Records: RecordCounts{s.written, s.lost},
+		Feed: s.feed, DNS: s.dns, LMTP: s.lmtp, Records: RecordCounts{s.written, s.lost}, Turned: s.turned,
 	}
 	if d.delivery.ledger != nil {
 		st.Ledger = &s.ledger
@@ -107,7 +108,7 @@ func (s Status) writeTotals(w io.Writer) {
 	fmt.Fprintf(t, "  limits\t%s met; %d sessions retired, %d evicted, %d found stale; %s tried again with care\n", count(f.Splits, "limit"), f.SessionsRetired, f.SessionsEvicted, f.Stale, count(f.Fallbacks, "transaction"))
 	fmt.Fprintf(t, "  trouble\t%d of %s failed, %d begun beside a silent one, %d to probe; %s moved to another host, %d to an equal one\n", f.DialsFailed, count(f.Dials, "dial"), f.Hedges, f.Probes, count(f.Regrouped, "recipient"), f.Shared)
 	fmt.Fprintf(t, "  DNS\t%s, %d from the cache; %d sent again, %d without an answer\n", count(s.DNS.Questions, "question"), s.DNS.CacheHits, s.DNS.Retries, s.DNS.Timeouts)
-	fmt.Fprintf(t, "  LMTP\t%s; %s refused; %d hosts left early, %d refused for lack of memory\n", count(s.LMTP.ConnectionsTotal, "connection"), count(s.LMTP.Refused, "recipient"), s.LMTP.HostsLeft, s.LMTP.OverMemory)
+	fmt.Fprintf(t, "  LMTP\t%s, %d not in lmtp.peers; %s refused; %d hosts left early, %d refused for lack of memory\n", count(s.LMTP.ConnectionsTotal, "connection"), s.Turned, count(s.LMTP.Refused, "recipient"), s.LMTP.HostsLeft, s.LMTP.OverMemory)
 	if l := s.Ledger; l != nil {
 		fmt.Fprintf(t, "  ledger\t%d kept in %s; %d answered from it; %d told before it had them, %d dropped, %d crowded out; %s\n", l.Kept, count(l.Commits, "commit"), f.Recalled, f.Unkept, l.Dropped, f.Curbed, count(l.Failures, "failure"))
 	}

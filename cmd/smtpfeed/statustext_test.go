@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/smtpfeed/smtpfeed/feed"
+	"github.com/smtpfeed/smtpfeed/feed/ledger"
 	"github.com/smtpfeed/smtpfeed/lmtp"
 	"github.com/smtpfeed/smtpfeed/resolver"
 )
@@ -21,7 +22,7 @@ func exampleStatus() Status {
 		Version: "v1.0.0", PID: 42, Hostname: "lists.example.org", Started: now.Add(-3*time.Hour - 5*time.Second), Now: now, Answers: true,
 		Feed: feed.Snapshot{
 			Messages: 1, Envelopes: 5, Recipients: 9931, Resolving: 7, Hosts: 2, HostsDown: 1, Sessions: 1, Idle: 0, Saturated: 3,
-			RecipientsTotal: 100000, MessagesTotal: 12, Delivered: 90000, Deferred: 60, Failed: 9, Uncertain: 2, Dials: 70, DialsFailed: 1,
+			RecipientsTotal: 100000, MessagesTotal: 12, Delivered: 90000, Deferred: 60, Failed: 9, Uncertain: 2, Recalled: 40, Unkept: 3, Remembered: 120, Dials: 70, DialsFailed: 1,
 			SessionsTotal: 69, SessionsReused: 800, Transactions: 1000, Pipelined: 700, Piggybacked: 20, Regrouped: 30, Splits: 1,
 			HostStates: []feed.HostState{
 				{Name: "idle.example", Cap: 2},
@@ -32,16 +33,19 @@ func exampleStatus() Status {
 		DNS:     resolver.Stats{InFlight: 7, Window: 800, Entries: 3000, Questions: 9000, CacheHits: 4000, Retries: 12, Timeouts: 1},
 		LMTP:    lmtp.Stats{Connections: 5, Transactions: 5, Bytes: 3 << 20, ConnectionsTotal: 20, Refused: 2},
 		Records: RecordCounts{Written: 90069},
+		Ledger:  &ledger.Stats{Open: true, Recipients: 130, Bytes: 64 << 10, Kept: 90000, Commits: 700, Dropped: 2, Failures: 1},
+		Turned:  1,
 	}
 }
 
 const exampleText = `smtpfeed v1.0.0 on lists.example.org: serving, process 42, up 3h0m5s
 
 Now
-  mail 9931 recipients of 1 message in 5 envelopes; 7 domains looked up
-  SMTP 1 session, 0 idle, to 2 hosts known; 1 down, 3 waiting for a session
-  DNS  7 questions in flight of 800 at most; 3000 answers cached
-  LMTP 5 connections, 5 transactions; 3072 KiB held
+  mail   9931 recipients of 1 message in 5 envelopes; 7 domains looked up
+  SMTP   1 session, 0 idle, to 2 hosts known; 1 down, 3 waiting for a session
+  DNS    7 questions in flight of 800 at most; 3000 answers cached
+  LMTP   5 connections, 5 transactions; 3072 KiB held
+  ledger 120 deliveries whose replies may not have been read; 130 recipients in the file, 64 KiB
 
 Since the start
   mail    100000 recipients of 12 messages: 90000 delivered, 60 deferred (2 uncertain), 9 failed
@@ -49,7 +53,8 @@ Since the start
   limits  1 limit met; 0 sessions retired, 0 evicted, 0 found stale; 0 transactions tried again with care
   trouble 1 of 70 dials failed, 0 begun beside a silent one, 0 to probe; 30 recipients moved to another host, 0 to an equal one
   DNS     9000 questions, 4000 from the cache; 12 sent again, 1 without an answer
-  LMTP    20 connections; 2 recipients refused; 0 hosts left early, 0 refused for lack of memory
+  LMTP    20 connections, 1 not in lmtp.peers; 2 recipients refused; 0 hosts left early, 0 refused for lack of memory
+  ledger  90000 kept in 700 commits; 40 answered from it; 3 told before it had them, 2 dropped, 0 crowded out; 1 failure
   records 90069 written, 0 lost
 
 Hosts

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/smtpfeed/smtpfeed/feed/ledger"
+	"github.com/smtpfeed/smtpfeed/lmtp"
 	"github.com/smtpfeed/smtpfeed/resolver"
 )
 
@@ -45,6 +46,9 @@ func validateLMTP(l LMTPSection, bad reporter) {
 	}
 	if l.Budget.Duration < time.Second {
 		bad("lmtp.budget", "must be at least 1s")
+	}
+	if _, err := lmtp.NewPeers(l.Peers, nil); err != nil {
+		bad("lmtp.peers", "%s", strings.TrimPrefix(err.Error(), "lmtp: peers: "))
 	}
 	for i, a := range l.Listen {
 		if a.spec == "" {

@@ -28,8 +28,8 @@ var (
 	errMoved   = errors.New("the file was moved or deleted")
 )
 
-// lockFile opens the file, or makes it, and locks it as bbolt does. It never waits: not for the lock, nor for somebody at the other end of
-// a fifo.
+// lockFile opens the file, or makes it, and locks it as bbolt does. It never waits: not for the lock, nor for somebody at the
+// other end of a fifo.
 func lockFile(path string, flags int) (*os.File, error) {
 	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
 		return nil, &fs.PathError{Op: "open", Path: path, Err: errNotFile}
@@ -138,6 +138,8 @@ func advice(path string, err error) string {
 	switch {
 	case errors.Is(err, errLocked):
 		return "end the other process, or give each process a ledger of its own"
+	case errors.Is(err, errMoved):
+		return "nothing: a new file is begun; stop smtpfeed before you move or delete the file"
 	case errors.Is(err, errNotFile):
 		return "name a file: what stands at the path is something else"
 	case errors.Is(err, fs.ErrNotExist):

@@ -54,8 +54,8 @@ func (g *group) deliver(d feed.Delivery) {
 	g.recipients += n
 }
 
-// forget cancels what waits, and has what is on disk deleted. A message that is not known to be on disk may be there all the same:
-// when nothing was read yet, or when a commit failed halfway. Beyond the limit that is left to its age.
+// forget cancels what waits, and has what is on disk deleted. A message that is not known to be on disk may be there all the
+// same: when nothing was read yet, or when a commit failed halfway. Beyond the limit that is left to its age.
 func (g *group) forget(m feed.MessageID) {
 	for i := g.last[m]; i > 0; i = g.deliveries[i-1].before {
 		g.cancel(&g.deliveries[i-1])

@@ -13,9 +13,9 @@ type damage struct{ what string }
 
 func (d *damage) Error() string { return "damaged: " + d.what }
 
-// guarded calls f, which uses bbolt, and makes a panic a damage. bbolt asserts what it reads of its pages, and a page of the mapping
-// that the file has lost, or the disk cannot read, is a fault (SIGBUS). After a damage the DB must not be touched again, its
-// locks may be held.
+// guarded calls f, which uses bbolt, and makes a panic a damage. bbolt asserts what it reads of its pages, and a page of the
+// mapping that the file has lost, or the disk cannot read, is a fault (SIGBUS). After a damage the DB must not be touched
+// again, its locks may be held.
 func guarded(f func() error) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
@@ -28,7 +28,10 @@ func guarded(f func() error) (err error) {
 
 // asDamage tells the errors that bbolt has for bad files from those of the disk.
 func asDamage(err error) error {
-	for _, bad := range []error{berrors.ErrInvalid, berrors.ErrChecksum, berrors.ErrVersionMismatch, berrors.ErrIncompatibleValue, berrors.ErrBucketNotFound} {
+	of := []error{
+		berrors.ErrInvalid, berrors.ErrChecksum, berrors.ErrVersionMismatch, berrors.ErrIncompatibleValue, berrors.ErrBucketNotFound,
+	}
+	for _, bad := range of {
 		if errors.Is(err, bad) {
 			return &damage{err.Error()}
 		}

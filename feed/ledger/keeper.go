@@ -10,19 +10,31 @@ import (
 // maxTrouble bounds Stats.Trouble.
 const maxTrouble = 300
 
-// shrinkRunning is the size from which a file in which nothing is left is begun anew while it is in use. bbolt gives no page back, and
-// each commit writes the list of the free ones.
+// shrinkRunning is the size from which a file in which nothing is left is begun anew while it is in use. bbolt gives no page
+// back, and each commit writes the list of the free ones.
 const shrinkRunning = 16 << 20
 
-// A keeper owns the file. Only its goroutine, and Open before that, calls bbolt. After any failure it closes the file and opens it again:
-// whatever went wrong, what then counts is what can be read.
+const (
+	// stride is how long after a commit the next one begins at the earliest, while that lets several orders share it: a commit costs the
+	// same for one delivery as for a hundred, and 1,000 single messages a second would cost a tenth of a core. Replies wait as long for
+	// company on their way to the host MTA.
+	stride = 4 * time.Millisecond
+	// unpaced is how many commits follow each other at once after one for which waiting brought no company: a host MTA that sends one
+	// message after the other waits for each reply.
+	unpaced = 64
+)
+
+// A keeper owns the file. Only its goroutine, and Open before that, calls bbolt. After any failure it closes the file and
+// opens it again: whatever went wrong, what then counts is what can be read.
 type keeper struct {
 	*Ledger
 	store *store // nil while the file cannot be used
 	group group  // not yet on disk
 
-	read    bool  // the file was read, and what it held handed over
-	suspect error // the file is damaged, though reading it may not show that
+	read    bool      // the file was read, and what it held handed over
+	suspect error     // the file is damaged, though reading it may not show that
+	last    time.Time // when the last commit ended
+	hurry   int       // commits that need not keep the stride
 	pause   time.Duration
 	due     time.Time // when the file may be tried again
 	outage  outage
@@ -42,7 +54,11 @@ func (k *keeper) run() {
 	defer close(k.done)
 	for {
 		k.wait()
+		paced := k.keepStride()
 		orders, weight, closing := k.take()
+		if paced && len(orders) < 2 {
+			k.hurry = unpaced
+		}
 		for i := range orders {
 			k.group.add(orders[i].entry)
 		}
@@ -50,6 +66,7 @@ func (k *keeper) run() {
 			k.due = time.Time{} // the last chance
 		}
 		k.save()
+		k.last = time.Now()
 		if closing {
 			k.finish()
 		}
@@ -80,6 +97,20 @@ func (k *keeper) wait() {
 	}
 }
 
+// keepStride waits for more orders where commits follow each other closely; it says whether it did.
+func (k *keeper) keepStride() bool {
+	left := time.Until(k.last.Add(stride))
+	switch {
+	case left <= 0:
+		return false
+	case k.hurry > 0:
+		k.hurry--
+		return false
+	}
+	time.Sleep(left)
+	return true
+}
+
 func (k *keeper) take() (orders []order, weight int, closing bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -103,7 +134,7 @@ func (k *keeper) save() {
 	if err == nil {
 		err = k.commit()
 	}
-	if k.isDamage(err) {
+	if k.condemn(err) {
 		// Waiting does not mend it, and what is in the group deserves to be written now.
 		if err = k.open(); err == nil {
 			err = k.commit()
@@ -116,8 +147,8 @@ func (k *keeper) save() {
 	k.works()
 }
 
-// isDamage notes that the file is to be set aside.
-func (k *keeper) isDamage(err error) bool {
+// condemn notes that the file is to be set aside, if err says that it is damaged.
+func (k *keeper) condemn(err error) bool {
 	var d *damage
 	if !errors.As(err, &d) {
 		return false
@@ -184,7 +215,9 @@ func (k *keeper) finish() {
 	if k.unsaved > 0 {
 		k.c.Log.Warn("ledger: closed with recipients that were not written", "path", k.c.Path, "recipients", k.unsaved)
 	}
+	dropped := k.group.dropped
 	k.group = newGroup(k.c.Queue)
+	k.group.dropped = dropped
 	if k.store != nil {
 		k.drop(nil)
 	}

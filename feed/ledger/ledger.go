@@ -36,8 +36,9 @@ type Config struct {
 	Queue int           // recipients that may wait for the disk, and as many that wait for a file that failed; 0 is 200,000
 	Log   *slog.Logger  // nil is silence
 
-	// Found is told what the file held, and is not called for an empty one: before Open returns, or later by a goroutine of the Ledger's, once,
-	// if the file could be opened only then. It must not wait for the Ledger.
+	// Found is told what the file held, and is not called for an empty one: before Open returns, or later by a goroutine of
+	// the Ledger's, once, if the file could be opened only then. It must not wait for the Ledger,
+	// nor change what it is given. After a commit that failed halfway a delivery may be there twice.
 	Found func([]feed.Delivery)
 
 	lazy        time.Duration
@@ -73,7 +74,7 @@ func (c Config) withDefaults() Config {
 // A Ledger is a feed.Ledger in a file. Its methods may be called from any goroutine.
 type Ledger struct {
 	c    Config
-	wake chan struct{} // sent by Keep, its timer and Close without waiting, received by the keeper; one is enough: it takes all there is
+	wake chan struct{} // sent by Keep, its timer and Close, who do not wait, received by the keeper, who takes all: room for one
 	done chan struct{} // closed by the keeper when the file is closed
 
 	mu      sync.Mutex
@@ -92,8 +93,8 @@ type order struct {
 
 var _ feed.Ledger = (*Ledger)(nil)
 
-// Open opens the file, hands over what it holds and starts the keeper. It never fails: without a file it tells so in the log and in
-// Stats, keeps nothing, and tries again.
+// Open opens the file, hands over what it holds and starts the keeper. It never fails: without a file it tells so in the log
+// and in Stats, keeps nothing, and tries again.
 func Open(c Config) *Ledger {
 	l := &Ledger{c: c.withDefaults(), wake: make(chan struct{}, 1), done: make(chan struct{})}
 	k := &keeper{Ledger: l, group: newGroup(l.c.Queue)}
@@ -103,8 +104,9 @@ func Open(c Config) *Ledger {
 	return l
 }
 
-// Keep notes an entry. done is called after the commit that holds it, or when it is known that it cannot be kept now, by the keeper's
-// goroutine or one of its own; it may be nil. An entry that only forgets and has no done waits up to a second for others.
+// Keep notes an entry. done is called after the commit that holds it, or when it is known that it cannot be kept now, by the
+// keeper's goroutine or one of its own; it may be nil. An entry that only forgets and has no done waits up to a second for
+// others.
 func (l *Ledger) Keep(e feed.Entry, done func()) {
 	first, ok := l.enqueue(order{e, done})
 	switch {
@@ -148,8 +150,8 @@ func (l *Ledger) rouse() {
 	}
 }
 
-// Close commits what waits and closes the file. If the disk takes longer than ctx, it says so and leaves the keeper to it. What is kept
-// afterwards is dropped.
+// Close commits what waits and closes the file. If the disk takes longer than ctx, it says so and leaves the keeper to it.
+// What is kept afterwards is dropped.
 func (l *Ledger) Close(ctx context.Context) error {
 	l.mu.Lock()
 	l.closing = true

@@ -258,6 +258,23 @@ func TestForgettingWaitsForCompany(t *testing.T) {
 	assert.Zero(t, l.Stats().Queued, "nothing is left behind")
 }
 
+func TestStats(t *testing.T) {
+	w := open(t, Config{Path: somewhere(t)})
+	none := w.Stats()
+	w.keep(feed.Entry{Delivered: []feed.Delivery{delivery(1, 3)}, Forgotten: []feed.MessageID{message(1)}})
+	s := w.Stats()
+	assert.Equal(t, none.Commits, s.Commits, "what is forgotten before its commit never touches the disk")
+	w.forget(message(1))
+	assert.Equal(t, none.Commits, w.Stats().Commits, "nor does forgetting what is not there")
+	w.deliver(delivery(2, 3), delivery(3, 4))
+	w.forget(message(2))
+	s = w.Stats()
+	assert.Greater(t, s.Bytes, int64(4096), "the file has a size")
+	s.Bytes = 0
+	want := Stats{Open: true, Messages: 1, Recipients: 4, Commits: 2, Kept: 7, Forgotten: 3}
+	assert.Equal(t, want, s, "everything else is counted")
+}
+
 func TestDonesAreCalledInOrder(t *testing.T) {
 	w := open(t, Config{Path: somewhere(t)})
 	var order []int

@@ -84,8 +84,9 @@ func (n *findings) takeDelivery(key, value []byte) {
 	n.records = append(n.records, record{k, d})
 }
 
-// age parts the records: those still of use stay, keys of the others are returned. A time in the future comes of a clock that was wrong
-// then or is now: it counts as now, and what it stands in is written again, or it would begin anew at each start and never end.
+// age parts the records: those still of use stay, keys of the others are returned. A time in the future comes of a clock that
+// was wrong then or is now: it counts as now, and what it stands in is written again, or it would begin anew at each start
+// and never end.
 func (n *findings) age(now time.Time, keep time.Duration) (stale []uint64, again []feed.Delivery) {
 	alive := n.records[:0]
 	for _, r := range n.records {

@@ -69,8 +69,14 @@ func (k *keeper) inspect(f *os.File) (*findings, error) {
 	if n := attempt(k.c.Path); n >= maxAttempts {
 		return &findings{damage: &damage{fmt.Sprintf("%d attempts at reading it never ended", n-1)}}, nil
 	}
-	n, err := read(f)
+	var n *findings
+	err := guarded(func() (err error) {
+		n, err = read(f)
+		return err
+	})
 	switch {
+	case k.condemn(err): // a fault of the reader's own
+		return &findings{damage: err}, nil
 	case err != nil:
 		return nil, err
 	case n.newer:
@@ -115,7 +121,7 @@ func (k *keeper) handOver(found []feed.Delivery) {
 func (k *keeper) tellSetAside(damage error, kept []feed.Delivery) {
 	k.setAside++
 	k.suspect = nil
-	k.c.Log.Warn("ledger: the file was set aside and a new one begun; what could not be read of it may be delivered again if it is sent again",
+	k.c.Log.Warn("ledger: the file was set aside and a new one begun; what could not be read may be delivered again",
 		"path", k.c.Path, "reason", wire.Clean(damage.Error(), maxTrouble), "kept", recipients(feed.Entry{Delivered: kept}),
 		"do", "look at the disk and at the kernel's log; the file "+k.c.Path+asideInfix+"* is of no further use")
 }

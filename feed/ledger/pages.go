@@ -30,8 +30,8 @@ const (
 )
 
 // An image is a file of bbolt's as it lies on disk, read without bbolt: whatever the octets, reading ends, takes memory in
-// proportion to the file, and does not panic. bbolt itself trusts its pages: a cycle makes it loop, a wrong count makes it ask for
-// more memory than there is, and neither can be recovered. It also finds what a half broken file still holds.
+// proportion to the file, and does not panic. bbolt itself trusts its pages: a cycle makes it loop, a wrong count makes it
+// ask for more memory than there is, and neither can be recovered. It also finds what a half broken file still holds.
 type image struct {
 	file io.ReaderAt
 	size int64
@@ -49,8 +49,8 @@ type meta struct {
 	tx                uint64
 }
 
-// scan walks through everything that can be reached, calls each for every key outside of the root, in order, and returns the first damage.
-// The slices are each's for the time of the call.
+// scan walks through everything that can be reached, calls each for every key outside of the root, in order, and returns the
+// first damage. The slices are each's for the time of the call.
 func (m *image) scan() error {
 	if !m.findMeta() {
 		return &damage{"no valid meta page"}
@@ -69,8 +69,8 @@ func (m *image) fail(format string, args ...any) {
 	}
 }
 
-// findMeta takes the newer one of the valid metas, as bbolt does. Where the second one is depends on the page size, which the first
-// one tells if it is valid.
+// findMeta takes the newer one of the valid metas, as bbolt does. Where the second one is depends on the page size, which the
+// first one tells if it is valid.
 func (m *image) findMeta() bool {
 	first, ok := m.readMeta(0)
 	if ok {
@@ -104,7 +104,11 @@ func (m *image) readMeta(at int64) (meta, bool) {
 		return meta{}, false
 	}
 	return meta{
-		pageSize: int(size), root: order.Uint64(b[16:]), free: order.Uint64(b[32:]), pages: order.Uint64(b[40:]), tx: order.Uint64(b[48:]),
+		pageSize: int(size),
+		root:     order.Uint64(b[16:]),
+		free:     order.Uint64(b[32:]),
+		pages:    order.Uint64(b[40:]),
+		tx:       order.Uint64(b[48:]),
 	}, true
 }
 

@@ -99,16 +99,24 @@ func TestStructureThatBboltWouldTrust(t *testing.T) {
 		"more elements than fit":         {func(e *editor) { order.PutUint16(e.at(e.deliveries())[10:], 0xffff) }, "page"},
 		"a page of no kind":              {func(e *editor) { order.PutUint16(e.at(e.root)[8:], 3) }, "has flags 0x3"},
 		"a key behind its page":          {func(e *editor) { order.PutUint32(e.at(e.root)[headSize+4:], 1<<31) }, "has not 2 elements"},
-		"a value behind its page":        {func(e *editor) { order.PutUint32(e.at(e.root)[headSize+12:], 1<<31) }, "has a wrong element"},
-		"a bucket of too few octets":     {func(e *editor) { order.PutUint32(e.at(e.root)[headSize+12:], 8) }, "has a wrong bucket"},
+		"a value behind its page": {func(e *editor) {
+			order.PutUint32(e.at(e.root)[headSize+12:], 1<<31)
+		}, "has a wrong element"},
+		"a bucket of too few octets": {func(e *editor) { order.PutUint32(e.at(e.root)[headSize+12:], 8) }, "has a wrong bucket"},
 		"keys out of order": {func(e *editor) {
 			p := e.at(e.deliveries())
 			p[headSize+int(order.Uint32(p[headSize:]))] = 0xff
 		}, "has a wrong"},
-		"a root behind the end":               {func(e *editor) { e.point(16, 1<<50) }, "is outside of the file"},
-		"no list of free pages":               {func(e *editor) { e.point(32, 1<<64-1) }, "is outside of the file"},
-		"a free list that is none":            {func(e *editor) { e.point(32, e.pages-1) }, ""},
-		"a free list that counts to the moon": {func(e *editor) { order.PutUint16(e.at(e.free)[10:], 0xfff0) }, "is no list of free pages"},
+		"a root behind the end":    {func(e *editor) { e.point(16, 1<<50) }, "is outside of the file"},
+		"no list of free pages":    {func(e *editor) { e.point(32, 1<<64-1) }, "is outside of the file"},
+		"a free list that is none": {func(e *editor) { e.point(32, e.pages-1) }, ""},
+		"a free list that counts to the moon": {func(e *editor) {
+			order.PutUint16(e.at(e.free)[10:], 0xfff0)
+		}, "is no list of free pages"},
+		"a free list that counts beyond it": {func(e *editor) {
+			order.PutUint16(e.at(e.free)[10:], 0xffff)
+			order.PutUint64(e.at(e.free)[headSize:], 1<<36)
+		}, "is no list of free pages"},
 		"a free page that is in use": {func(e *editor) {
 			order.PutUint64(e.at(e.free)[headSize:], e.root)
 		}, "is used twice"},
@@ -138,8 +146,8 @@ func TestOlderMetaServesWhenTheNewerIsTorn(t *testing.T) {
 	}
 }
 
-// Whatever the octets, reading ends without a panic. Each four octets of the script change one octet of the head or the elements of a
-// page, or of any.
+// Whatever the octets, reading ends without a panic. Each four octets of the script change one octet of the head or the
+// elements of a page, or of any.
 func FuzzScan(f *testing.F) {
 	good := sample(f, 30)
 	f.Add([]byte{2, 0, 10, 1, 3, 0, 16, 0xff})

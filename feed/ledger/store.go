@@ -17,12 +17,14 @@ const (
 	mapped = 64 << 20
 	// growth is by how much bbolt extends the file in Power mode, where each time costs an fsync.
 	growth = 4 << 20
+	// maxArena is what is kept of the memory that a commit took.
+	maxArena = 4 << 20
 	// looked is how often it is made sure that the path still leads to the file.
 	looked = 10 * time.Second
 )
 
-// A store is the open file, and what is known of its keys. After an error it is of no more use: how much of a failed commit is on disk is
-// only known by reading the file again.
+// A store is the open file, and what is known of its keys. After an error it is of no more use: how much of a failed commit
+// is on disk is only known by reading the file again.
 type store struct {
 	path string
 	file *os.File // bbolt's; it holds the lock
@@ -68,8 +70,8 @@ func newStore(path string, f *os.File, sync Sync, n *findings) (*store, error) {
 	return s, nil
 }
 
-// options are those of bbolt. Its free list is always written: without it, bbolt reads the whole file in a goroutine of its own, where a panic
-// cannot be recovered.
+// options are those of bbolt. Its free list is always written: without it, bbolt reads the whole file in a goroutine of its
+// own, where a panic cannot be recovered.
 func (s *store) options(sync Sync) *bbolt.Options {
 	return &bbolt.Options{
 		Timeout:         time.Nanosecond, // the lock is held already
@@ -162,7 +164,8 @@ func (s *store) change(tx *bbolt.Tx, keys []uint64, g *group) error {
 	return nil
 }
 
-// encode makes the value in the arena: bbolt keeps the slice until the commit. An arena that must grow leaves earlier values where they are.
+// encode makes the value in the arena: bbolt keeps the slice until the commit. An arena that must grow leaves earlier values
+// where they are.
 func (s *store) encode(d *feed.Delivery) []byte {
 	start := len(s.arena)
 	s.arena = appendDelivery(s.arena, d)
@@ -196,7 +199,7 @@ func (s *store) committed(g *group) {
 	}
 	s.next += uint64(len(g.deliveries))
 	s.measure()
-	if cap(s.arena) > growth {
+	if cap(s.arena) > maxArena {
 		s.arena = nil
 	}
 }
@@ -220,8 +223,8 @@ func (s *store) measure() {
 	}
 }
 
-// close gives the file back. After a damage bbolt may hold its own locks for ever: then only the file is closed, and its mapping is left
-// behind. That would keep the lock on the file, too.
+// close gives the file back. After a damage bbolt may hold its own locks for ever: then only the file is closed, and its
+// mapping is left behind. That would keep the lock on the file, too.
 func (s *store) close(err error) {
 	if _, damaged := err.(*damage); !damaged && s.db != nil {
 		if guarded(s.db.Close) == nil {
