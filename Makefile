@@ -26,12 +26,14 @@ lint:
 check: lint test
 	$(GO) tool govulncheck ./...
 
-# Go fuzzes one target of one package at a time. Without -fuzzminimizetime 1x its minimiser spends the minute on one input.
+# Go fuzzes one target of one package at a time. Without -fuzzminimizetime 1x its minimiser spends the minute on one input. What is
+# found interesting is kept in Go's cache, or below FUZZCORPUS (an absolute path) where that is given, and the next run begins with it.
 fuzz:
-	@for pkg in $$($(GO) list ./...); do \
-	  for f in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz'); do \
+	@for pkg in $$(git grep -l '^func Fuzz' -- '*_test.go' | xargs -n1 dirname | sort -u); do \
+	  for f in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p' $$pkg/*_test.go); do \
 	    echo "== $$pkg $$f"; \
-	    $(GO) test $$pkg -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 1x || exit 1; \
+	    $(GO) test ./$$pkg -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 1x \
+	      $(if $(FUZZCORPUS),-args -test.fuzzcachedir=$(FUZZCORPUS)/$$pkg) || exit 1; \
 	  done; \
 	done
 

@@ -19,6 +19,8 @@ type (
 		session sessionID
 		to      netip.AddrPort
 		timeout time.Duration // of the connection; the later stages have their own
+
+		configured bool // the operator named the host: its addresses may be prohibited
 	}
 
 	// transmit orders a transaction on an opened session. At most two are in a session's hands at once, the second one only

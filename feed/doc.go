@@ -53,6 +53,7 @@
 //	limit.go      what a host was seen to take: concurrency, recipients, domains, messages, pipelining
 //	debts.go      what was delivered and is not known to be taken by the host MTA: what it sends again is answered from there
 //	keeping.go    deliveries on their way into the ledger, and the replies that wait for them
+//	prohibited.go addresses that DNS must not send us to
 //	watchdog.go   sessions that make no progress
 //	verp.go       rules that give each recipient an envelope sender of its own
 //	timer.go      deadlines

@@ -20,6 +20,8 @@ type host struct {
 	addrs []netip.AddrPort
 	rank  uint64
 
+	configured bool // some route of the configuration names it: its addresses may be prohibited
+
 	lanes   []*lane // round robin: the first one is cut next, then goes to the end
 	laneOf  map[*message]*lane
 	waiting int // wanted recipients in all lanes

@@ -208,6 +208,7 @@ func (e *engine) candidatesOf(now time.Time, rt *route, ev resolved) *Outcome {
 			continue
 		}
 		h := e.hostOf(now, mx.Name, addrs)
+		h.configured = h.configured || mx.Configured
 		if !slices.ContainsFunc(rt.candidates, func(c candidate) bool { return c.host == h }) {
 			h.named++
 			rt.candidates = append(rt.candidates, candidate{host: h, preference: mx.Preference})
@@ -235,7 +236,7 @@ func (e *engine) dialable(mx resolver.MX) (addrs []netip.AddrPort, dropped bool)
 			continue
 		}
 		// DNS must not be able to point us at the operator's own network; the operator may.
-		if !mx.Configured && slices.ContainsFunc(e.config.Prohibited, func(p netip.Prefix) bool { return p.Contains(a) }) {
+		if !mx.Configured && prohibits(e.config.Prohibited, a) {
 			dropped = true
 			continue
 		}

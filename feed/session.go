@@ -41,6 +41,8 @@ type speaker struct {
 	done    int       // transactions finished
 }
 
+var errProhibited = errors.New("connect: the address is prohibited")
+
 // A hearing is what the receiver heard since the sender last listened.
 type hearing struct {
 	replies []wire.Reply
@@ -116,6 +118,11 @@ func sourceOf(c net.Conn) netip.Addr {
 
 // dial connects. A context with a deadline would cost three timers where one does.
 func (s *speaker) dial(ctx context.Context, d dial) closing {
+	// The engine asks no such dial. This is the second lock, where the address is the one that is dialled.
+	if !d.configured && prohibits(s.config.Prohibited, d.to.Addr()) {
+		s.config.Log.Error("BUG: a prohibited address was to be dialled", "addr", d.to.String())
+		return closing{stage: stageConnect, err: errProhibited}
+	}
 	late := time.AfterFunc(d.timeout, s.giveUp)
 	conn, err := s.config.Dial(ctx, d.to)
 	if !late.Stop() {

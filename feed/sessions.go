@@ -139,7 +139,7 @@ func (e *engine) dial(now time.Time, h *host, addr int) {
 	if h.downCount > 0 {
 		e.counts.Probes++
 	}
-	e.act(dial{session: s.id, to: h.addrs[addr], timeout: e.config.ConnectTimeout})
+	e.act(dial{session: s.id, to: h.addrs[addr], timeout: e.config.ConnectTimeout, configured: h.configured})
 }
 
 // relieve closes sessions at rest for hosts that wait for the process's budget: the one idle longest first, as SMTPfeed did.

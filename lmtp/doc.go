@@ -15,6 +15,8 @@
 //   - Every wait ends: a read or write deadline that expired has ended the connection for good, and a transaction ends at
 //     Config.Budget plus a grace of seconds even when the Mailer forgets it.
 //   - The Mailer learns of each envelope whether its host has read the final replies (part.go): Taken, or Abandoned.
+//   - Who is not in a list of users gets no further than a greeting of 421, on which hosts keep their mail (peers.go). LMTP over TCP is for
+//     loopback unless it is told otherwise (listen.go).
 //   - Memory is bounded by Config.Memory for contents, and is below 100 octets a recipient, its address of 30 among them. Equal
 //     contents held at once are one body in memory.
 //   - A domain is hinted to the Mailer before anything behind its first recipient is waited for.

@@ -134,6 +134,9 @@ func (d *daemon) listenLMTP(passed []net.Listener) (err error) {
 		return &failure{exitConfig, errors.New(`nothing to listen on: lmtp.listen is empty and systemd passed no socket; set lmtp.listen = ["unix:/run/smtpfeed/lmtp.sock"]`)}
 	}
 	for i, l := range d.listeners {
+		if len(c.Peers) > 0 && l.Addr().Network() != "unix" {
+			d.log.Warn("lmtp.peers is for unix sockets: whoever reaches this address may hand in mail", "listen", l.Addr().String())
+		}
 		d.listeners[i] = d.peers.Guard(l)
 	}
 	return nil

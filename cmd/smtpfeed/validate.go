@@ -54,8 +54,13 @@ func validateLMTP(l LMTPSection, bad reporter) {
 		if a.spec == "" {
 			bad("lmtp.listen", `the address is empty; for socket activation alone write listen = []`)
 		}
-		if network, address := a.split(); network == "tcp" && !loopback(address) && !l.OpenTCP {
+		network, address := a.split()
+		switch {
+		case network != "tcp" || loopback(address):
+		case !l.OpenTCP:
 			bad("lmtp.listen", `LMTP knows no authentication: write a loopback address, as "tcp:127.0.0.1:2424", or a unix socket; or, where a firewall lets only your host MTA connect, open_tcp = true`)
+		case strings.HasPrefix(address, ":"): // a slip of the pen must not open the door
+			bad("lmtp.listen", `%q is every address: write it out, as in "tcp:0.0.0.0%s"`, a.spec, address)
 		}
 		for _, b := range l.Listen[:i] {
 			if a == b {

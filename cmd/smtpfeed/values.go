@@ -159,6 +159,7 @@ func (p *Prefix) UnmarshalText(text []byte) error {
 		return nil
 	}
 	if a, err := netip.ParseAddr(string(text)); err == nil && a.Zone() == "" {
+		a = a.Unmap() // as addresses are compared
 		p.Prefix = netip.PrefixFrom(a, a.BitLen())
 		return nil
 	}
@@ -168,6 +169,9 @@ func (p *Prefix) UnmarshalText(text []byte) error {
 	}
 	if v != v.Masked() {
 		return fmt.Errorf("%q has bits behind its length; did you mean %q?", text, v.Masked())
+	}
+	if v.Addr().Is4In6() { // a range of IPv4 addresses, which are compared as such; "::ffff:0:0/96" is all of them
+		v = netip.PrefixFrom(v.Addr().Unmap(), v.Bits()-96)
 	}
 	p.Prefix = v
 	return nil

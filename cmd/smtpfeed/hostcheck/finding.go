@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"unicode"
 )
 
 // A Severity is what a finding costs. The zero value is the worst.
@@ -38,10 +39,10 @@ func (f Finding) String() string {
 	return s
 }
 
-// printable replaces what could move a terminal's cursor or fake a line.
+// printable replaces what could move a terminal's cursor, fake a line, or show the rest of it in another order (U+202E).
 func printable(s string) string {
 	return strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f || r >= 0x80 && r < 0xa0 || r == '\u2028' || r == '\u2029' {
+		if !unicode.IsPrint(r) {
 			return '?'
 		}
 		return r
