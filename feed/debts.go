@@ -17,7 +17,7 @@ const sweepTime = time.Hour
 // Debts are what was delivered and is not known to be taken.
 type debts struct {
 	pasts    map[MessageID]*past
-	ages     []*past             // of pasts, the oldest first; those that are forgotten stay until the next sweep
+	ages     []*past             // of pasts, the oldest first; those that are forgotten stay until compact
 	receipts map[string]*receipt // by envelope, until its host MTA has taken its replies or is gone
 	dead     int                 // of ages, those that are gone
 	owed     int                 // recipients in pasts
@@ -44,8 +44,9 @@ type debt struct {
 
 // A receipt is what the host MTA of an envelope is told of deliveries.
 type receipt struct {
-	past *past
-	ids  []RecipientID // one for each recipient
+	past  *past
+	ids   []RecipientID // one for each recipient
+	fresh int           // of those, the recipients of whom nothing was owed before
 }
 
 func (d *debts) init(e *engine) {
@@ -100,8 +101,9 @@ func (e *engine) recalledOutcome(o *Outcome) *Outcome {
 	return e.debts.retold
 }
 
-// owe notes that an envelope is about to be told of a delivery. What is new goes to the ledger.
-func (e *engine) owe(now time.Time, r *recipient, o *Outcome) {
+// owe notes a delivery. What is new goes to the ledger. told is whether the recipient's envelope is about to be told of it, and not that
+// its host MTA was told something else before, and sends the recipient again.
+func (e *engine) owe(now time.Time, r *recipient, o *Outcome, told bool) {
 	m := r.envelope.message
 	if e.pastOf(m) == nil {
 		m.past = e.addPast(m.id, now)
@@ -114,9 +116,12 @@ func (e *engine) owe(now time.Time, r *recipient, o *Outcome) {
 		e.debts.owed++
 		e.note(now, m.id, id, o)
 	}
-	if rc := e.receiptOf(r.envelope); rc != nil {
+	if rc := e.receiptOf(r.envelope, told); rc != nil {
 		rc.ids = append(rc.ids, id)
 		d.open++
+		if !known {
+			rc.fresh++
+		}
 	}
 	m.past.debts[id] = d
 }
@@ -132,9 +137,9 @@ func (e *engine) addPast(id MessageID, since time.Time) *past {
 	return p
 }
 
-// receiptOf is the receipt of an envelope; nil when its host MTA is gone already.
-func (e *engine) receiptOf(env *envelope) *receipt {
-	if env.left {
+// receiptOf is the receipt of an envelope; nil when its host MTA is gone already, or is not told.
+func (e *engine) receiptOf(env *envelope, told bool) *receipt {
+	if env.left || !told {
 		return nil
 	}
 	rc := e.debts.receipts[env.ID]
@@ -149,6 +154,14 @@ func (e *engine) receiptOf(env *envelope) *receipt {
 // hostTook notes that the host MTA of an envelope has taken every reply: what it was told is owed no longer, also when it had been in
 // an earlier attempt, unless somebody else is being told the same.
 func (e *engine) hostTook(envelope string) {
+	e.part(envelope)
+	if rc := e.debts.receipts[envelope]; rc != nil && rc.past.users == 1 && rc.fresh == len(rc.past.debts) {
+		delete(e.debts.receipts, envelope) // the whole message is taken, as most are: 1,000,000 recipients one by one would hold up the loop
+		rc.past.users = 0
+		e.forget(rc.past)
+		e.debts.tidy()
+		return
+	}
 	rc := e.closeReceipt(envelope)
 	if rc == nil {
 		return
@@ -160,6 +173,13 @@ func (e *engine) hostTook(envelope string) {
 		}
 	}
 	e.letGo(rc.past)
+}
+
+// part notes that an envelope gets no receipt any more: what becomes of it now is told to nobody.
+func (e *engine) part(envelope string) {
+	if env := e.envelopes[envelope]; env != nil {
+		env.left = true
+	}
 }
 
 // closeReceipt ends a receipt; nil when the envelope has none.
@@ -179,9 +199,7 @@ func (e *engine) closeReceipt(envelope string) *receipt {
 
 // hostGone notes that the host MTA of an envelope is gone, and will send again what it was not told.
 func (e *engine) hostGone(envelope string) {
-	if env := e.envelopes[envelope]; env != nil {
-		env.left = true
-	}
+	e.part(envelope)
 	if rc := e.closeReceipt(envelope); rc != nil {
 		e.letGo(rc.past)
 	}
@@ -192,6 +210,7 @@ func (e *engine) letGo(p *past) {
 	p.users--
 	if p.users == 0 && len(p.debts) == 0 {
 		e.forget(p)
+		e.debts.tidy()
 	}
 }
 
@@ -204,10 +223,8 @@ func (e *engine) forget(p *past) {
 	delete(e.debts.pasts, p.id)
 	e.debts.owed -= len(p.debts)
 	p.debts = nil
+	e.debts.dead++
 	e.forgotten(p.id)
-	if e.debts.dead++; e.debts.dead > 64 && e.debts.dead > len(e.debts.ages)/2 {
-		e.debts.compact()
-	}
 }
 
 // compact drops those of ages that are gone.
@@ -216,27 +233,37 @@ func (d *debts) compact() {
 	d.dead = 0
 }
 
+// tidy compacts when most are gone: so each that goes costs one move at most.
+func (d *debts) tidy() {
+	if d.dead > 64 && d.dead > len(d.ages)/2 {
+		d.compact()
+	}
+}
+
 // curb forgets the oldest messages while more recipients are remembered than may be.
 func (e *engine) curb() {
 	d := &e.debts
 	if d.owed <= e.config.LedgerRecipients {
 		return
 	}
-	for _, p := range slices.Clone(d.ages) {
-		if d.owed <= e.config.LedgerRecipients {
-			return
+	// A 64th more than must be: so the search for the oldest is not done for every delivery.
+	enough := e.config.LedgerRecipients - e.config.LedgerRecipients/64
+	for _, p := range d.ages {
+		if d.owed <= enough {
+			break
 		}
 		if !p.gone && p.users == 0 {
 			e.counts.Curbed += uint64(len(p.debts))
 			e.forget(p)
 		}
 	}
+	d.tidy()
 }
 
 // sweepPasts forgets messages that no host MTA has in its queue any longer.
 func (e *engine) sweepPasts(now time.Time) {
 	d := &e.debts
-	for _, p := range slices.Clone(d.ages) {
+	for _, p := range d.ages {
 		if !p.gone && p.users == 0 && !now.Before(p.since.Add(e.config.LedgerKeep)) {
 			e.forget(p)
 		}
@@ -264,6 +291,7 @@ func (e *engine) recallAll(ev recalled) {
 			}
 		}
 	}
+	d.compact()
 	slices.SortStableFunc(d.ages, func(a, b *past) int { return a.since.Compare(b.since) })
 	e.curb()
 }

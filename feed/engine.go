@@ -138,8 +138,11 @@ func (e *engine) step(now time.Time, ev event) {
 func (e *engine) take() []action {
 	e.rejudgeSilent(e.now)
 	e.pumpDirty()
-	e.relieve()
-	e.pumpDirty() // those that relieve found waiting for more of a message
+	if e.relieve() {
+		e.pumpDirty() // those that it found waiting for more of a message
+		e.relieve()
+		e.pumpDirty()
+	}
 	e.flush()
 	acts := e.acts
 	clear(e.spare)

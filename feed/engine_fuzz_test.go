@@ -55,10 +55,12 @@ type model struct {
 }
 
 func newModel(t testing.TB, script []byte) *model {
-	return &model{t: t, trace: newTracer(t.Output()), now: epoch, bytes: script, hands: map[sessionID][]*order{}, clear: map[sessionID]bool{},
+	w := &model{t: t, trace: newTracer(t.Output()), now: epoch, bytes: script, hands: map[sessionID][]*order{}, clear: map[sessionID]bool{},
 		hung: map[sessionID]bool{}, settled: map[string]map[int]int{}, sizes: map[string]int{}, ledger: newLedgerModel(), parted: map[string]bool{},
 		e: newEngine(Config{Seed: 1, Sessions: 4, SessionsPerHost: 2, RecipientsPerTransaction: 3, Ledger: scriptedLedger{}, LedgerRecipients: 20,
 			VERP: []VERP{{Sender: "verp@d1.test", Template: "verp+{local}={domain}@d1.test"}}}.withDefaults())}
+	w.ledger.verp = mustAddress(t, "verp@d1.test")
+	return w
 }
 
 // pick is the next choice below n; 0 when the script is used up.
@@ -303,6 +305,9 @@ func (w *model) report(id sessionID, how int) {
 	w.hands[id] = w.hands[id][1:]
 	w.clear[id] = false
 	r := w.reportOf(o, how)
+	if !w.e.forsaken[id] {
+		w.ledger.report(o, r)
+	}
 	over := r.last()
 	w.event(finished{session: id, report: r})
 	if over {

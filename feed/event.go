@@ -37,7 +37,7 @@ type (
 	// abandoned: the host MTA of this envelope has not read every reply and will not. From lmtp.
 	abandoned struct{ envelope string }
 
-	// kept: the ledger has this keep action's entry and those before, or never will. From the ledger, once per keep action.
+	// kept: the ledger has this keep action's entry, or never will. From the ledger, once per keep action with a number.
 	kept struct{ number uint64 }
 
 	// recalled: a ledger was opened in which this was kept. From cmd, before any envelope if the ledger could be opened then.

@@ -91,21 +91,16 @@ func (e *engine) tellKept(s settle) {
 	}
 }
 
-// hasKept notes that the ledger has all up to a keep action.
+// hasKept notes that the ledger has what came with a keep action. It answers in their order, but for what it has no room for.
 func (e *engine) hasKept(number uint64) {
 	k := &e.keeping
-	n := 0
-	for n < len(k.waiting) && k.waiting[n].number <= number {
-		n++
-	}
-	k.waiting = k.waiting[n:]
-	n = 0
-	for n < len(k.held) && k.held[n].number <= number {
-		e.act(k.held[n].settle)
-		k.held[n] = held{}
-		n++
-	}
-	k.held = k.held[n:]
+	k.waiting = slices.DeleteFunc(k.waiting, func(u unkept) bool { return u.number == number })
+	k.held = slices.DeleteFunc(k.held, func(h held) bool {
+		if h.number == number {
+			e.act(h.settle)
+		}
+		return h.number == number
+	})
 	if len(k.held) == 0 {
 		e.timers.stop(&k.timer)
 	}

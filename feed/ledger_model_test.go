@@ -1,19 +1,23 @@
 package feed
 
 import (
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/smtpfeed/smtpfeed/feed/wire"
 	"github.com/stretchr/testify/require"
 )
 
 // A ledgerModel is what FuzzEngine knows of deliveries beside the engine.
 type ledgerModel struct {
+	verp       wire.Address         // the sender that a rule makes personal
 	names      map[string]MessageID // of envelopes
 	sent       map[string]*Envelope
 	unanswered []uint64             // keep actions
 	noted      map[uint64]time.Time // when they were ordered
 	owed       map[owedKey]uint64   // deliveries whose replies nobody took, by the keep action they came with
+	known      map[owedKey]bool     // the same, by the reports that the engine was given
 }
 
 type owedKey struct {
@@ -22,7 +26,7 @@ type owedKey struct {
 }
 
 func newLedgerModel() *ledgerModel {
-	return &ledgerModel{names: map[string]MessageID{}, sent: map[string]*Envelope{}, noted: map[uint64]time.Time{}, owed: map[owedKey]uint64{}}
+	return &ledgerModel{names: map[string]MessageID{}, sent: map[string]*Envelope{}, noted: map[uint64]time.Time{}, owed: map[owedKey]uint64{}, known: map[owedKey]bool{}}
 }
 
 // send notes an envelope, while it has its body.
@@ -47,20 +51,54 @@ func (k *ledgerModel) keep(now time.Time, a keep) {
 				delete(k.owed, key)
 			}
 		}
+		for key := range k.known {
+			if key.message == m {
+				delete(k.known, key)
+			}
+		}
 	}
+}
+
+// report notes what a host accepted.
+func (k *ledgerModel) report(o *order, r *report) {
+	if !r.dotted || r.final.Code/100 != 2 || r.mail.Code/100 != 2 {
+		return
+	}
+	for i, a := range o.to {
+		if r.rcpts[i].Code/100 == 2 {
+			k.known[owedKey{k.names[k.envelopeOf(o)], recipientIDOf(a)}] = true
+		}
+	}
+}
+
+// envelopeOf is an envelope of the message of an order, whose sender may be personal.
+func (k *ledgerModel) envelopeOf(o *order) string {
+	from := o.from
+	if strings.HasPrefix(from.String(), "verp+") {
+		from = k.verp
+	}
+	m := messageIDOf(from, o.body.Digest())
+	for id, name := range k.names {
+		if name == m {
+			return id
+		}
+	}
+	return ""
 }
 
 // took lets go of what an envelope's host MTA was told; also where another one is being told the same, which weakens the check.
 func (k *ledgerModel) took(envelope string) {
 	for _, a := range k.sent[envelope].Recipients {
 		delete(k.owed, owedKey{k.names[envelope], recipientIDOf(a)})
+		delete(k.known, owedKey{k.names[envelope], recipientIDOf(a)})
 	}
 }
 
 // checkTransmit finds a second copy.
 func (k *ledgerModel) checkTransmit(t testing.TB, o *order) {
-	m := messageIDOf(o.from, o.body.Digest())
+	m := k.names[k.envelopeOf(o)]
 	for _, a := range o.to {
+		require.False(t, k.known[owedKey{m, recipientIDOf(a)}], "%s has the message, as a report said: no second copy", a)
 		require.NotContains(t, k.owed, owedKey{m, recipientIDOf(a)}, "%s has the message, and nobody has taken the reply: no second copy", a)
 	}
 }

@@ -286,6 +286,8 @@ func (e *engine) conclude(now time.Time, c *recipient, o *Outcome) {
 	for r := c; r != nil; r = r.twin {
 		if r.outcome == nil {
 			e.tell(now, r, o)
+		} else if o.Class == Delivered && r.outcome.Class != Delivered && e.remembers() {
+			e.owe(now, r, o, false) // it was told something else before: its host MTA sends it again
 		}
 		r.place = placeDone
 	}
@@ -302,7 +304,7 @@ func (e *engine) tell(now time.Time, r *recipient, o *Outcome) {
 	r.outcome = o
 	e.counts.settled(o)
 	if o.Class == Delivered && e.remembers() {
-		e.owe(now, r, o)
+		e.owe(now, r, o, true)
 	}
 	env := r.envelope
 	total := now.Sub(env.since)

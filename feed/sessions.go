@@ -37,6 +37,7 @@ type session struct {
 	beside  bool      // another session with the address was open when this one was dialled
 	hedge   timer     // until connected
 	guard   timer     // see watchdog.go; set but while the session rests
+	suspect bool      // guard has fired once
 	hungUp  bool      // counted in engine.leaving
 	mute    bool      // the dial was not answered for the hedge delay
 	retired bool      // closed when its transaction ends
@@ -127,7 +128,7 @@ func (e *engine) dial(now time.Time, h *host, addr int) {
 	s := &session{id: e.lastSession, host: h, addr: addr, clean: true, beside: h.hasOpen(addr)}
 	s.idle.due = func(now time.Time) { e.close(s) }
 	s.hedge.due = func(now time.Time) { e.hedge(now, s) }
-	s.guard.due = func(now time.Time) { e.forsake(now, s) }
+	s.guard.due = func(now time.Time) { e.suspect(now, s) }
 	e.watch(s, now.Add(e.config.openingTime()))
 	if e.config.HedgeDelay > 0 {
 		e.timers.set(&s.hedge, now.Add(e.config.HedgeDelay))
@@ -144,8 +145,9 @@ func (e *engine) dial(now time.Time, h *host, addr int) {
 
 // relieve closes sessions at rest for hosts that wait for the process's budget: the one idle longest first, as SMTPfeed did.
 // The room is there when they have ended. It is called when every host that changed was pumped, so a session that rests then
-// has nothing to do, and rests until its idle timeout: without relieve whoever is hungry would wait as long.
-func (e *engine) relieve() {
+// has nothing to do, and rests until its idle timeout: without relieve whoever is hungry would wait as long. It is true when it woke hosts,
+// whose sessions may be at rest when they have been pumped.
+func (e *engine) relieve() (woken bool) {
 	var held []resting // they have work after all, see gather.go, and do it now that others wait
 	for e.leaving < len(e.hungry) && len(e.rest) > 0 {
 		r := e.rest[0]
@@ -164,6 +166,7 @@ func (e *engine) relieve() {
 	if len(held) > 0 {
 		e.rest = append(held, e.rest...)
 	}
+	return len(held) > 0
 }
 
 // close says goodbye to a session at rest, or gives up one that is not open yet.

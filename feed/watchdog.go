@@ -16,6 +16,7 @@ var errStuck = errors.New("BUG: session makes no progress")
 
 // watch sets the moment at which a session must have said something.
 func (e *engine) watch(s *session, until time.Time) {
+	s.suspect = false
 	e.timers.set(&s.guard, until.Add(stuckGrace))
 }
 
@@ -33,6 +34,17 @@ func (s *session) latest() time.Time {
 		}
 	}
 	return last
+}
+
+// suspect is called when a session should have said something. It has one more grace: when the whole process stood still meanwhile, a
+// suspended machine perhaps, what it said waits to be taken.
+func (e *engine) suspect(now time.Time, s *session) {
+	if !s.suspect {
+		s.suspect = true
+		e.timers.set(&s.guard, now.Add(stuckGrace))
+		return
+	}
+	e.forsake(now, s)
 }
 
 // forsake forgets a session that is stuck. What it had in its hands may be delivered or not.

@@ -60,7 +60,7 @@ func TestASessionThatHangsIsGivenUp(t *testing.T) {
 		time.Sleep(2 * time.Second)
 		second := w.sendIn(20*time.Second, "two", "a@one.test")
 		assert.Equal(t, []string{"deferred 4.4.7"}, second.wait(), "it hangs, and its recipient is told in time")
-		time.Sleep(stuckGrace)
+		time.Sleep(2 * stuckGrace)
 		third := w.sendIn(20*time.Second, "three", "a@one.test")
 		assert.Equal(t, []string{"delivered"}, third.wait(), "the next message has a session of its own")
 		s := w.snapshot()

@@ -43,6 +43,7 @@ type conn struct {
 	line      []byte // what is left of the line go-smtp is reading; part of buf
 	inContent bool   // the host was told to send its content, and its end was not found yet
 	inputErr  error  // what ended the input, once it has; never nil again (a deadline too ends it for good)
+	ended     bool   // by us, while the host may still listen
 
 	gone     chan struct{} // closed when the host left, or we: it cannot read replies any more
 	goneOnce sync.Once
@@ -177,10 +178,22 @@ func (c *conn) awaitCommand(deadline time.Time) error {
 		return c.inputErr
 	}
 	c.out.flush()
-	c.wait(deadline)
+	until := deadline
+	if soon := time.Now().Add(restTime); len(c.answered) > 0 && soon.Before(deadline) {
+		until = soon
+	}
+	c.wait(until)
 	err := c.fill()
-	if c.waited() && errors.Is(err, os.ErrDeadlineExceeded) {
+	ending, late := c.waited(), errors.Is(err, os.ErrDeadlineExceeded)
+	if late && allRead(c.Conn) {
+		c.part(true) // it keeps the connection for later, as pools of connections do
+	}
+	switch {
+	case late && ending:
 		return c.goodbye()
+	case late && until.Before(deadline):
+		c.inputErr = nil
+		return nil
 	}
 	return err // go-smtp answers 421 to a deadline
 }
@@ -207,6 +220,9 @@ func (c *conn) waited() (ending bool) {
 }
 
 const (
+	// restTime is how long a host that has its replies, and says nothing, may take to read and act on them before it is looked at what
+	// it has read.
+	restTime = 500 * time.Millisecond
 	// quietGrace is how long a connection without a transaction is listened to while the server ends. A host that was refused at
 	// MAIL is still sending what it had written behind it, and must find no broken connection.
 	quietGrace = time.Second
@@ -231,7 +247,7 @@ func (c *conn) patience() (left time.Duration, ending bool) {
 // goodbye ends the connection. RFC 5321 section 3.8: 421 is the reply to any command of a server that shuts down.
 func (c *conn) goodbye() error {
 	c.out.say("421 4.3.2 " + c.config.Hostname + " is shutting down")
-	c.inputErr = io.EOF
+	c.inputErr, c.ended = io.EOF, true
 	return io.EOF
 }
 

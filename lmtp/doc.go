@@ -51,5 +51,8 @@
 // Config.Memory.
 //
 // A host that half-closes behind a pipelined QUIT, and dies afterwards, is noticed only when a reply is written; one that half-closes and
-// dies with replies unread counts as one that has read them. So does a host that is killed between reading replies and acting on them.
+// dies with replies unread counts as one that has read them. So does a host that is killed between reading replies and acting on them,
+// one that sends QUIT in a segment of its own before it has read any, and one behind a program that copies (stdio --via), when that program
+// has read them. One that has read all replies but not the goodbye behind a pipelined QUIT counts as one that has not, and so does one that
+// rests on a TCP connection until it is silent for too long: of TCP only the other kernel is known to have the octets.
 package lmtp

@@ -50,6 +50,9 @@ func (c *conn) readAll() bool {
 	if c.hasLeft() || !errors.Is(c.out.failure(), net.ErrClosed) {
 		return false
 	}
+	if c.ended {
+		c.inputErr = nil // that was ours: what the host does now tells
+	}
 	if c.inputErr == nil {
 		half, ok := c.Conn.(interface{ CloseWrite() error })
 		if !ok {
@@ -74,6 +77,20 @@ func (c *conn) awaitEnd() {
 		_ = c.fill() // it is in inputErr
 	}
 	c.waited()
+}
+
+// allRead says that the other end of a unix socket has read all that was written, and is still there.
+func allRead(c any) bool {
+	if _, ok := c.(*net.UnixConn); !ok || hungUp(c) {
+		return false // of TCP the kernel knows only that the other kernel has it
+	}
+	unread := -1
+	onSocket(c, func(fd int) {
+		if n, err := unix.IoctlGetInt(fd, unix.SIOCOUTQ); err == nil {
+			unread = n
+		}
+	})
+	return unread == 0
 }
 
 // reset says that the other end of a socket broke it, as a host does that dies with replies unread.

@@ -175,3 +175,68 @@ func TestHostBehindPipes(t *testing.T) {
 	require.NoError(t, <-done, "the connection ends before the host does")
 	assert.True(t, strings.HasSuffix(<-m.parted, " taken"), "what was written is in the host's hands")
 }
+
+// A host may keep its connection for later. When it has read all that was written, it has read the replies.
+func TestHostRestsWithItsRepliesRead(t *testing.T) {
+	tests := []struct {
+		rule   string
+		config Config
+	}{
+		{"in a pool of connections", Config{}},
+		{"until it has been silent for too long", Config{CommandTimeout: 300 * time.Millisecond}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.rule, func(t *testing.T) {
+			f := newFixture(t, tt.config)
+			h := f.host()
+			h.envelope("a@x.example")
+			h.content("text")
+			e := f.envelope()
+			deliverAll(e)
+			h.expect("250 2.0.0 ")
+			f.parts(e.ID + " taken")
+		})
+	}
+}
+
+// One that rests and has read nothing is not believed to have, also when it is this server that ends the connection.
+func TestDrainOfAHostThatHasReadNothing(t *testing.T) {
+	f := newFixture(t, Config{})
+	h := f.host()
+	h.envelope("a@x.example", "b@x.example")
+	h.content("text")
+	e := f.envelope()
+	deliverAll(e)
+	f.server.Drain(t.Context())
+	f.parts(e.ID + " abandoned")
+}
+
+// Nobody settled in time, so the host was told 451; what becomes of its recipients afterwards it has not heard.
+func TestHostThatWasToldWhatIsNotSettled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, connect := simulated(t, Config{Budget: 10 * time.Second})
+		h := connect().hello()
+		h.envelope("a@x.example")
+		h.content("text")
+		e := f.envelope()
+		h.expect("451 ")
+		h.send("NOOP")
+		h.expect("250 ")
+		f.parts(e.ID + " abandoned")
+		deliverAll(e)
+	})
+}
+
+// Whatever goes wrong here, the Mailer waits for word of each envelope.
+func TestPartingAfterAPanic(t *testing.T) {
+	f := newFixture(t, Config{Record: func([]Record) { panic("records") }})
+	f.mailer.onSend = deliverAll
+	h := f.host()
+	h.envelope("a@x.example")
+	h.content("text")
+	h.expect("451 ")
+	h.send("QUIT")
+	h.expect("221 ")
+	h.conn.Close()
+	assert.Regexp(t, ` (taken|abandoned)$`, <-f.mailer.parted, "the Mailer is told")
+}

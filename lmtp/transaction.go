@@ -48,8 +48,11 @@ func (s *session) transact(a *answers) (rest *smtp.SMTPError) {
 		return broken()
 	}
 	t := s.newTransaction(c.body, a)
+	s.conn.answered = append(s.conn.answered, t.id) // before: the Mailer is to be told of it whatever happens
 	t.deliver(t.newEnvelope(c.body))
-	s.conn.answered = append(s.conn.answered, t.id)
+	if t.gaveUp {
+		s.conn.part(false) // what it was told is not what may become of them yet
+	}
 	s.conn.ahead = s.conn.hasInput()
 	return unsettled()
 }
@@ -128,6 +131,7 @@ type transaction struct {
 	outcome  *feed.Outcome
 	reply    *string // what outcome became: what is settled together often shares one
 	hostLeft bool
+	gaveUp   bool
 }
 
 func (s *session) newTransaction(body *wire.Body, a *answers) *transaction {
@@ -258,6 +262,7 @@ func (t *transaction) replyTo(o *feed.Outcome) *string {
 
 // giveUp settles what the Mailer has not: silence would make the host take some other reply for it.
 func (t *transaction) giveUp() {
+	t.gaveUp = true
 	t.server.counters.overdue.Add(uint64(t.left))
 	t.server.config.Log.Error("lmtp: BUG: recipients were not settled in time", "envelope", t.id, "queue_id", t.queueID,
 		"recipients", t.left)
