@@ -73,6 +73,7 @@ type order struct {
 	to          []wire.Address
 	lockstep    bool      // each command waits for the reply to the one before it
 	chunked     bool      // the body goes by BDAT
+	plain       bool      // MAIL has no parameter that can be done without
 	deadline    time.Time // of the envelope that ends first: no octet of the end of data leaves after it
 	latest      time.Time // of the envelope that ends last: no final reply is waited for after it
 }

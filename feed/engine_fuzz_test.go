@@ -275,6 +275,8 @@ func (w *model) answerDial() {
 		caps.RcptDomainMax = 1 + w.pick(2)
 	case 5:
 		caps.RcptMax = 1 + w.pick(2)
+	case 6:
+		caps.HasSize, caps.Size = true, int64(1+w.pick(2))
 	}
 	w.open = append(w.open, id)
 	w.event(opened{session: id, caps: caps})
@@ -292,7 +294,7 @@ func (w *model) answerTransaction(how int) {
 		return
 	}
 	id := busy[w.pick(len(busy))]
-	if how > 12 && !w.clear[id] {
+	if how > 13 && !w.clear[id] {
 		w.clear[id] = true
 		w.event(cleared{session: id, transaction: w.hands[id][0].transaction})
 		return
@@ -344,6 +346,9 @@ func (w *model) reportOf(o *order, how int) *report {
 	case 11:
 		*r = report{transaction: o.transaction, mail: wire.Reply{Code: 250}, err: brokenAt(stageRcpt, os.ErrDeadlineExceeded), stage: stageRcpt}
 		return r
+	case 13:
+		*r = report{transaction: o.transaction, mail: wire.Reply{Code: 501}, data: wire.Reply{Code: 503}}
+		codes = []int{503}
 	case 12:
 		*r = report{transaction: o.transaction, mail: wire.Reply{Code: 452, Text: "too many messages"}, data: wire.Reply{Code: 503}}
 		codes = []int{503}

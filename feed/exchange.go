@@ -38,10 +38,10 @@ func (x *exchange) size() int64 { return int64(len(x.order.header)) + x.order.bo
 
 func (x *exchange) appendMail(b []byte, caps wire.Caps) []byte {
 	m := wire.MailParams{
-		EightBitMIME: caps.EightBitMIME && (x.order.params.EightBitMIME || x.order.body.Has8Bit()),
+		EightBitMIME: caps.EightBitMIME && !x.order.plain && (x.order.params.EightBitMIME || x.order.body.Has8Bit()),
 		SMTPUTF8:     caps.SMTPUTF8 && x.order.params.SMTPUTF8,
 	}
-	if caps.HasSize {
+	if caps.HasSize && !x.order.plain {
 		m.Size = x.size()
 	}
 	return wire.AppendMAIL(b, x.order.from, m)
@@ -86,7 +86,7 @@ func (x *exchange) sane(r wire.Reply) bool {
 	case stageData:
 		return r.Code/100 != 2 && (r.Code != 503 || x.accepted() == 0)
 	default:
-		return r.Code/100 != 3
+		return r.Code/100 != 3 && (r.Code != 503 || x.order.chunked || x.accepted() == 0)
 	}
 }
 

@@ -1,6 +1,7 @@
 package feed
 
 import (
+	"fmt"
 	"slices"
 	"time"
 
@@ -23,6 +24,8 @@ type flight struct {
 	grouped    bool      // its commands are written at once
 	rode       bool      // behind the body of the one before it
 	chunked    bool      // its body goes by BDAT
+	plain      bool      // its MAIL has no parameter that can be done without
+	dressed    bool      // it has one
 	proven     bool      // the host was seen to answer a group as it should
 	served     bool      // its session had a recipient accepted before
 	latest     time.Time // when its session must have reported
@@ -35,6 +38,10 @@ func (e *engine) transmit(now time.Time, s *session) bool {
 	if len(rs) == 0 {
 		return false
 	}
+	if most := s.caps.Size; most > 0 && rs[0].envelope.message.body.Size() > most {
+		e.passBy(now, s, rs)
+		return true
+	}
 	e.timers.stop(&s.idle)
 	h.cutAt = now
 	if l := h.laneOf[rs[0].envelope.message]; l != nil && len(rs) >= h.sizeOf(l.message) {
@@ -46,6 +53,8 @@ func (e *engine) transmit(now time.Time, s *session) bool {
 	f.served = s.served
 	f.grouped, f.proven = s.caps.Pipelining && !h.limit.noPipelining, h.limit.pipelines
 	f.chunked = s.caps.Chunking && !h.limit.noChunking && e.config.ChunkingFrom > 0 && f.message.body.Size() >= e.config.ChunkingFrom
+	f.plain = h.limit.noParams
+	f.dressed = !f.plain && (s.caps.HasSize || s.caps.EightBitMIME && (f.message.key.params.EightBitMIME || f.message.body.Has8Bit()))
 	f.via = Via{MX: h.name, Addr: h.addrs[s.addr], Source: s.source, Session: uint64(s.id), Transaction: uint64(f.id),
 		Recipients: len(rs), Reused: s.done > 0 || len(s.flights) > 0}
 	if !f.via.Reused {
@@ -63,11 +72,33 @@ func (e *engine) transmit(now time.Time, s *session) bool {
 	return true
 }
 
+// passBy takes recipients past a host that offers a SIZE below their message's. RFC 1870 section 6.1 spares it a MAIL that it would
+// refuse; another exchanger may take more.
+func (e *engine) passBy(now time.Time, s *session, rs []*recipient) {
+	h, m := s.host, rs[0].envelope.message
+	via := Via{MX: h.name, Addr: h.addrs[s.addr], Source: s.source, Session: uint64(s.id)}
+	v := verdict{step: stepElsewhere, free: true, outcome: &Outcome{Class: Failed, Status: wire.Enhanced{Class: 5, Subject: 3, Detail: 4}, Via: &via,
+		Err: fmt.Errorf("message of %d octets is larger than the %d that the host takes", m.body.Size(), s.caps.Size)}}
+	if m.verp != nil {
+		h.alone -= len(rs)
+	}
+	if len(s.flights) == 0 {
+		h.ready = append(h.ready, s)
+	} else {
+		h.clear = append(h.clear, s)
+	}
+	for _, r := range rs {
+		r.place = placeFlight
+		r.visits++
+		e.obey(now, r, v, nil)
+	}
+}
+
 // orderOf writes the order for a flight and sends its recipients off.
 func orderOf(now time.Time, f *flight) *order {
 	m := f.message
 	o := &order{transaction: f.id, from: m.key.from, params: m.key.params, body: m.body, to: make([]wire.Address, len(f.recipients)),
-		lockstep: !f.grouped, chunked: f.chunked}
+		lockstep: !f.grouped, chunked: f.chunked, plain: f.plain}
 	if m.verp != nil {
 		o.from, o.header = m.verp.personal(m.key.from, f.recipients[0].address())
 	}
@@ -211,7 +242,7 @@ func (e *engine) learn(now time.Time, s *session, t *trial) {
 	}
 	e.learnManners(now, s, t)
 	switch {
-	case t.stale, t.confused, t.noBDAT:
+	case t.stale, t.confused, t.noBDAT, t.undress:
 		// nobody's fault
 	case t.rep.local:
 	case t.ends() && !t.good():
@@ -229,6 +260,9 @@ func (e *engine) learnManners(now time.Time, s *session, t *trial) {
 	}
 	if t.noBDAT {
 		h.limit.dataOnly(now)
+	}
+	if t.undress {
+		h.limit.plain(now)
 	}
 	if t.confused || t.desynced() && !t.noBDAT && !t.refusedEarly() {
 		h.limit.careful(now, t.flight.rode || !t.confused)

@@ -305,12 +305,18 @@ func (h *host) rise() {
 	h.downUntil, h.downOutcome, h.downCount = time.Time{}, nil, 0
 }
 
-// interest counts routes with unsettled recipients that name the host. While there is one, idle sessions are kept.
+// interest counts routes with unsettled recipients that name the host. While there is one, idle sessions are kept. Without one a session
+// that is still being opened may stay as long: a host that says no greeting would keep it for minutes, for nobody.
 func (e *engine) interest(h *host, n int) {
 	h.interest += n
 	if h.interest == 0 || h.interest == n { // it fell to none, or rose from none
 		for _, s := range h.ready {
 			e.armIdle(s)
+		}
+		for _, s := range h.sessions {
+			if s.state == sessionDialing {
+				e.armIdle(s)
+			}
 		}
 	}
 }

@@ -33,6 +33,7 @@ type limit struct {
 	noRiding          bool          // no commands behind a body
 	noPipelining      bool          // no commands behind commands either
 	noChunking        bool          // no BDAT, whatever the EHLO reply offers
+	noParams          bool          // MAIL goes without SIZE and BODY, whatever it offers
 	life              time.Duration // how long what was learned is believed without being seen again
 	rides             bool          // commands behind a body were answered as they should: new sessions need not prove it again
 	pipelines         bool          // a group of commands was answered as it should: a later stall has another cause
@@ -127,6 +128,12 @@ func (l *limit) careful(now time.Time, rode bool) {
 // dataOnly notes that the host offers CHUNKING and does not understand BDAT.
 func (l *limit) dataOnly(now time.Time) {
 	l.noChunking = true
+	l.until = now.Add(l.life)
+}
+
+// plain notes that the host refuses MAIL for parameters that it offers.
+func (l *limit) plain(now time.Time) {
+	l.noParams = true
 	l.until = now.Add(l.life)
 }
 

@@ -98,6 +98,7 @@ type trial struct {
 	usedUp   bool // it said that the session takes no more domains, or something like it
 	stale    bool // a reused session that was dead when the transaction came
 	confused bool // somebody's verdict was careful
+	undress  bool // a server that offered SIZE or 8BITMIME and refuses it in MAIL
 	noBDAT   bool // a server that offered CHUNKING and does not know BDAT
 	whole    verdict
 }
@@ -138,6 +139,10 @@ func (t *trial) judgeMail() verdict {
 		return t.worn()
 	case r.Code == 0:
 		return t.stopped()
+	case (r.Code == 501 || r.Code == 555) && t.flight.dressed:
+		// RFC 5321 section 4.1.1.11: it does not know a parameter, though it offered them. The message may do without.
+		t.undress = true
+		return verdict{step: stepAgain, outcome: t.replied(Failed, r).outcome, free: true}
 	case r.Code/100 == 5 && r.Code != 503:
 		return t.replied(Failed, r)
 	case r.Code/100 == 4:
@@ -215,6 +220,9 @@ func (t *trial) judgeFinal() verdict {
 	case 4:
 		return t.replied(Deferred, r)
 	case 5:
+		if r.Code == 503 && !t.flight.chunked {
+			return t.broken(r) // the server lost count: it refuses the order of commands and not the message
+		}
 		if t.flight.chunked && isUnknown(r) {
 			// What followed was read as commands. The message was refused, so the same host may have it again, by DATA.
 			t.noBDAT = true

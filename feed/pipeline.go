@@ -231,7 +231,7 @@ func (p *pipeline) takeReset(r wire.Reply) {
 func (p *pipeline) takeMail(r wire.Reply) {
 	x := p.current
 	x.stage = stageRcpt
-	if x.group {
+	if x.group && r.Code != 421 {
 		return // a refusal too: the replies to the rest of the group are on their way
 	}
 	if r.Code/100 != 2 {
@@ -251,7 +251,8 @@ func (p *pipeline) nextRcpt() {
 func (p *pipeline) takeRcpt(r wire.Reply, rest hearing) {
 	x := p.current
 	switch {
-	case r.Code == 421 && !x.group:
+	case r.Code == 421:
+		// RFC 5321 section 3.8: it closes. Some say so and do not: the rest of the group's replies is not waited for.
 		p.finish()
 	case len(x.report.rcpts) < len(x.order.to):
 		if !x.group {

@@ -382,6 +382,9 @@ func parseOpened(w []string) event {
 			ev.caps.RcptDomainMax, _ = strconv.Atoi(value)
 		case "mailmax":
 			ev.caps.MailMax, _ = strconv.Atoi(value)
+		case "size":
+			ev.caps.HasSize = true
+			ev.caps.Size, _ = strconv.ParseInt(value, 10, 64)
 		case "chunking":
 			ev.caps.Chunking = true
 		case "fixup":

@@ -289,12 +289,15 @@ func (e *engine) place(now time.Time, r *recipient, last *Outcome) {
 		h := r.route.candidates[i].host
 		h.torn = h.torn || h.silent && len(r.route.candidates) > 1
 		e.enqueue(h, r)
-	case last != nil:
+	case last != nil && (last.Class != Failed || !r.route.untried(r.tried)):
 		e.conclude(now, r, last)
 	default:
 		e.conclude(now, r, r.route.hopeless(now, r.tried))
 	}
 }
+
+// untried says that a host of the route was not tried, since it is down: what another one refuses for good, it might take later.
+func (rt *route) untried(tried uint16) bool { return int(tried) != 1<<len(rt.candidates)-1 }
 
 // reroute gives a carrier whose own envelope gave up long ago, and whose route was forgotten meanwhile, the route that its
 // twins have now. It says whether that one must be waited for.

@@ -151,6 +151,9 @@ func capsText(ev opened) string {
 	if ev.caps.Chunking {
 		b.WriteString(" chunking")
 	}
+	if ev.caps.HasSize {
+		fmt.Fprintf(&b, " size=%d", ev.caps.Size)
+	}
 	if ev.fixup {
 		b.WriteString(" fixup")
 	}
@@ -252,6 +255,9 @@ func transmitText(a transmit) string {
 	}
 	if o.lockstep {
 		text += " lockstep"
+	}
+	if o.plain {
+		text += " plain"
 	}
 	if o.chunked {
 		text += " chunked"

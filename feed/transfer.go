@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net"
 	"os"
+	"syscall"
 	"time"
 
 	"github.com/smtpfeed/smtpfeed/feed/wire"
@@ -27,6 +28,7 @@ func (p *pipeline) early(r wire.Reply) {
 // writeBody writes the body and the end of data, with a look at what the peer says before each chunk.
 func (p *pipeline) writeBody(x *exchange) {
 	segments := x.content()
+	begun := false // a part of it has left
 	for {
 		part, left := cutChunk(segments)
 		if h, ok := p.overheard(); ok {
@@ -38,9 +40,14 @@ func (p *pipeline) writeBody(x *exchange) {
 			return
 		}
 		if len(left) == 0 {
+			if begun && p.unread() {
+				p.heardEarly(p.lastWords())
+				return
+			}
 			p.writeEnd(x, part)
 			return
 		}
+		begun = true
 		if !p.writeChunk(x, part) {
 			return
 		}
@@ -82,6 +89,37 @@ func (p *pipeline) writeChunk(x *exchange, part net.Buffers) bool {
 		<-written
 		p.heardEarly(h)
 		return false
+	}
+}
+
+// unread says that the peer has said something that the receiver has not had the time to read: over a fast way a body is written within
+// the time in which it is scheduled. A reply that came before the end of data must not be taken for the one behind it.
+func (p *pipeline) unread() (waits bool) {
+	c, ok := p.conn.(syscall.Conn)
+	if !ok {
+		return false
+	}
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return false
+	}
+	err = raw.Control(func(fd uintptr) {
+		var b [1]byte
+		_, _, err := syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
+		waits = err == nil
+	})
+	return err == nil && waits
+}
+
+// lastWords is the reply that has begun to come, if it is complete soon.
+func (p *pipeline) lastWords() hearing {
+	soon := time.NewTimer(lastWordsWait)
+	defer soon.Stop()
+	select {
+	case h := <-p.heard:
+		return h
+	case <-soon.C:
+		return hearing{}
 	}
 }
 

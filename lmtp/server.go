@@ -57,6 +57,7 @@ type Config struct {
 	MaxMessageSize int64         // octets of content; a larger one bounces; 0 is 64 MiB
 	Memory         int64         // octets of all contents held at once; past it 452 4.3.1; 0 is 1 GiB
 	Budget         time.Duration // from the host's final dot to our last reply; 0 is 540 s
+	Connections    int           // open at once; further ones wait in the system's queue to be accepted; 0 is no limit
 
 	CommandTimeout time.Duration // how long a command may take to come; 0 is 600 s
 	DataTimeout    time.Duration // how long the content may make no progress; 0 is 300 s
@@ -88,6 +89,10 @@ type Server struct {
 	memory   memory
 	counters counters
 
+	// slots has an element for each connection that is open or may be accepted next, its capacity is Config.Connections; nil: no limit.
+	// Serve puts one in, whoever ends the connection takes one out.
+	slots chan struct{}
+
 	quiet chan struct{} // closed when draining and no transaction is open
 	hard  chan struct{} // closed by Close
 	wg    sync.WaitGroup
@@ -102,7 +107,12 @@ type Server struct {
 // New returns a Server that listens nowhere yet.
 func New(c Config) *Server {
 	c = c.withDefaults()
+	var slots chan struct{}
+	if c.Connections > 0 {
+		slots = make(chan struct{}, c.Connections)
+	}
 	return &Server{
+		slots:     slots,
 		config:    c,
 		memory:    newMemory(c.Memory),
 		quiet:     make(chan struct{}),
@@ -122,7 +132,13 @@ func (s *Server) Serve(l net.Listener) error {
 	defer s.unlisten(l)
 	wait := time.Duration(0)
 	for {
+		if !s.reserve() {
+			return nil
+		}
 		nc, err := l.Accept()
+		if err != nil {
+			s.vacate()
+		}
 		switch {
 		case err == nil:
 			wait = 0
@@ -136,6 +152,33 @@ func (s *Server) Serve(l net.Listener) error {
 			s.config.Log.Warn("lmtp: no connection could be accepted", "listener", l.Addr(), "error", err, "again", wait)
 			s.rest(wait)
 		}
+	}
+}
+
+// reserve waits until one more connection may be open: DNS, sessions and whoever asks for status need descriptors, too. Host MTAs wait
+// meanwhile for their greeting. False: Close was called.
+func (s *Server) reserve() bool {
+	if s.slots == nil {
+		return true
+	}
+	select {
+	case s.slots <- struct{}{}:
+		return true
+	default:
+	}
+	s.counters.crowded.Add(1)
+	select {
+	case s.slots <- struct{}{}:
+		return true
+	case <-s.hard:
+		return false
+	}
+}
+
+// vacate undoes reserve.
+func (s *Server) vacate() {
+	if s.slots != nil {
+		<-s.slots
 	}
 }
 
@@ -163,9 +206,11 @@ func (s *Server) rest(d time.Duration) {
 func (s *Server) start(nc net.Conn) {
 	c, ok := s.admit(nc)
 	if !ok {
+		s.vacate()
 		return
 	}
 	go func() {
+		defer s.vacate()
 		if err := s.run(c); err != nil {
 			s.config.Log.Debug("lmtp: connection failed", "conn", c.id, "error", err)
 		}

@@ -22,10 +22,11 @@ type Stats struct {
 	TooLarge         uint64 // messages larger than Config.MaxMessageSize
 	Overdue          uint64 // recipients the Mailer did not settle in time: a fault of ours
 	Panics           uint64 // faults of ours
+	Crowded          uint64 // times that connections had to wait because Config.Connections were open
 }
 
 type counters struct {
-	connections, envelopes, accepted, refused, shared, left, overMemory, tooLarge, overdue, panics atomic.Uint64
+	connections, envelopes, accepted, refused, shared, left, overMemory, tooLarge, overdue, panics, crowded atomic.Uint64
 
 	waiting atomic.Int64
 }
@@ -45,6 +46,7 @@ func (s *Server) Stats() Stats {
 		TooLarge:         c.tooLarge.Load(),
 		Overdue:          c.overdue.Load(),
 		Panics:           c.panics.Load(),
+		Crowded:          c.crowded.Load(),
 	}
 	st.Bytes, st.Bodies = s.memory.held()
 	s.mu.Lock()

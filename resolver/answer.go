@@ -77,6 +77,9 @@ func (u *upstream) match(now time.Time, p *port, in *inbox, messages [][]byte) {
 		u.measure(now, q, p, h)
 		u.land(q)
 		u.heard = now
+		if h.rcode == dns.RcodeSuccess || h.rcode == dns.RcodeNameError {
+			u.useful, u.barren = now, ""
+		}
 		in.arrivals = append(in.arrivals, arrival{q, h, msg})
 	}
 	if u.queue.len()+u.stalled.len() > 0 && len(in.arrivals) > 0 {
@@ -171,6 +174,7 @@ func (u *upstream) againAtMost(now time.Time, q *question, s *server, reason str
 		askings += patienceStrained // it may be our own flood that the server cannot bear
 	}
 	if int(q.bad) >= max(askings, len(u.servers)) {
+		u.failed(q)
 		return failure(now, q.reason, q.last.addr)
 	}
 	return u.back(now, due, q)
@@ -180,9 +184,11 @@ func (u *upstream) againAtMost(now time.Time, q *question, s *server, reason str
 func (u *upstream) back(now, due time.Time, q *question) *facts {
 	q.unsent()
 	if u.closed || !due.Before(u.deadline(q)) {
+		u.failed(q)
 		return failure(now, q.reason, q.last.addr)
 	}
-	u.fly(q, due)
+	q.stalled = true // a pause takes no room in the window: nobody works on the question meanwhile
+	u.timers.set(q, due)
 	u.nudge()
 	return nil
 }

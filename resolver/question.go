@@ -105,6 +105,16 @@ func (l *queue) overdue(then time.Time) *question {
 	return nil
 }
 
+// oldest is when the first of the questions was queued.
+func (l *queue) oldest() (since time.Time, any bool) {
+	for r := range l {
+		if l[r].len() > 0 && (!any || l[r].first().since.Before(since)) {
+			since, any = l[r].first().since, true
+		}
+	}
+	return since, any
+}
+
 // A line holds questions in the order in which they came.
 type line struct {
 	questions []*question

@@ -33,6 +33,8 @@ type upstream struct {
 	stalled queue // questions to be sent again; some have been answered since
 	timers  timers
 	heard   time.Time // last answer of any server
+	useful  time.Time // last one that said something about its question
+	barren  string    // why questions fail since then, when all do; "" when they do not
 	closed  bool
 	stats   Stats
 }
@@ -185,6 +187,9 @@ func (u *upstream) collect(out *outbox) time.Duration {
 		}
 		u.expire(now, q, out)
 	}
+	if u.barren != "" {
+		u.abandon(now, out)
+	}
 	for len(out.datagrams) < tokens && u.stalled.len() > 0 && u.window.open() {
 		u.resume(now, u.stalled.pop(), out)
 	}
@@ -195,15 +200,21 @@ func (u *upstream) collect(out *outbox) time.Duration {
 	if u.pace.tokens <= 0 {
 		return burst / 2 * perSlice
 	}
+	wait := time.Hour
 	if q := u.timers.next(); q != nil {
-		return q.due.Sub(now)
+		wait = q.due.Sub(now)
 	}
-	return time.Hour
+	if since, any := u.queue.oldest(); any && u.barren != "" {
+		wait = min(wait, since.Add(u.timeout).Sub(now))
+	}
+	return wait
 }
 
 // start sends a question for the first time.
 func (u *upstream) start(now time.Time, q *question, out *outbox) {
-	q.since = now
+	if u.barren == "" {
+		q.since = now // else it has what is left of its time: waits must not add up
+	}
 	u.fly(q, now)
 	u.stats.Questions++
 	switch q.key.qtype {
@@ -267,7 +278,9 @@ func (u *upstream) expire(now time.Time, q *question, out *outbox) {
 		}
 	}
 	if now.Before(u.deadline(q)) {
-		u.window.inFlight--
+		if !q.stalled {
+			u.window.inFlight--
+		}
 		q.stalled = true
 		u.timers.set(q, u.deadline(q))
 		u.stalled.push(q)
@@ -280,8 +293,14 @@ func (u *upstream) expire(now time.Time, q *question, out *outbox) {
 		q.reason = cmp.Or(q.last.trouble, fmt.Sprintf("no answer in %v", u.timeout))
 	}
 	out.unanswered = append(out.unanswered, q)
-	if u.heard.Before(q.since) {
-		u.abandon(now, out)
+	u.failed(q)
+}
+
+// failed notes a question that ends without anything usable. When nothing usable came since it was sent, nothing is to be expected.
+func (u *upstream) failed(q *question) {
+	if u.useful.Before(q.since) {
+		u.barren = q.reason
+		u.nudge()
 	}
 }
 
@@ -308,11 +327,11 @@ func (u *upstream) drop(q *question) {
 	u.land(q)
 }
 
-// abandon fails what waits in the queue longer than a question may take, when no server answered anything for that long:
-// else a long queue would meet dead servers one window at a time.
+// abandon fails what waits in the queue longer than a question may take, when no server said anything usable for that long:
+// else a long queue would meet dead servers, or living ones that cannot reach the world, one window at a time.
 func (u *upstream) abandon(now time.Time, out *outbox) {
 	for q := u.queue.overdue(now.Add(-u.timeout)); q != nil; q = u.queue.overdue(now.Add(-u.timeout)) {
-		q.reason = fmt.Sprintf("no server answers since %v", u.timeout)
+		q.reason = fmt.Sprintf("no usable answer from any server since %v: %s", u.timeout, u.barren)
 		out.unanswered = append(out.unanswered, q)
 	}
 }

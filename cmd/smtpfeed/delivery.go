@@ -230,6 +230,7 @@ func (c Config) lmtpConfig(m lmtp.Mailer, record func([]lmtp.Record), log *slog.
 		MaxMessageSize: int64(c.LMTP.MaxMessageSize),
 		Memory:         int64(c.LMTP.Memory),
 		Budget:         c.LMTP.Budget.Duration,
+		Connections:    hostConnections(c.SMTP.Sessions, raiseFileLimit()),
 	}
 }
 

@@ -35,7 +35,7 @@ func TestServeDeliversNothingTwice(t *testing.T) {
 	assert.Contains(t, h.expect("250"), "said in an earlier attempt: 250", "what was delivered is not delivered again")
 	assert.Contains(t, h.expect("250"), "said in an earlier attempt: 250", "nor to the other domain")
 	assert.Contains(t, h.expect("250"), "said: 250", "who did not have it gets it")
-	assert.Len(t, w.mx.Messages(), 2, "each recipient has one copy")
+	assert.Equal(t, 3, w.copies(), "each recipient has one copy")
 	status := w.get(t, "status")
 	assert.Contains(t, status, "2 answered from it", "status tells:\n%s", status)
 	assert.Contains(t, w.page(t, "/metrics"), "\nsmtpfeed_recalled_total 2\n", "and so do the metrics")
@@ -45,7 +45,7 @@ func TestServeDeliversNothingTwice(t *testing.T) {
 	h.envelope("a@example.test")
 	h.send(".\r\n")
 	assert.Contains(t, h.expect("250"), "said: 250", "the host MTA had all replies: the same words are another message now")
-	require.Len(t, w.mx.Messages(), 3, "and are delivered")
+	require.Equal(t, 4, w.copies(), "and are delivered")
 	h.goodbye()
 	d.signals <- syscall.SIGTERM
 	require.NoError(t, <-d.ended, "the daemon ends")
@@ -56,7 +56,15 @@ func TestServeDeliversNothingTwice(t *testing.T) {
 	h.envelope("a@example.test")
 	h.send(".\r\n")
 	assert.Contains(t, h.expect("250"), "said: 250", "nobody is owed a reply")
-	assert.Len(t, w.mx.Messages(), 4, "delivered")
+	assert.Equal(t, 5, w.copies(), "delivered")
+}
+
+// copies is how many arrived, in however many transactions.
+func (w *world) copies() (n int) {
+	for _, m := range w.mx.Messages() {
+		n += len(m.To)
+	}
+	return n
 }
 
 // goodbye says QUIT, and closes when the goodbye was read.

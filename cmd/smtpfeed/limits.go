@@ -34,3 +34,10 @@ func fitSessions(c *Config, files int, log *slog.Logger) {
 	log.Warn("the limit of open files is too small for smtp.sessions; fewer are used", "limit", files, "sessions", bears, "wanted", c.SMTP.Sessions)
 	c.SMTP.Sessions = bears
 }
+
+// ownFiles is how many file descriptors the program needs beside sessions and connections of host MTAs: DNS sockets, the admin socket
+// and who asks it, files, the listeners and what systemd passes.
+const ownFiles = 48
+
+// hostConnections is how many connections of host MTAs the limit of open files bears beside so many sessions. There is always one.
+func hostConnections(sessions, files int) int { return max(files-sessions-ownFiles, 1) }

@@ -126,5 +126,5 @@ func newLogger(w io.Writer, level *slog.LevelVar) *slog.Logger {
 			return a
 		}
 	}
-	return slog.New(slog.NewTextHandler(w, options))
+	return slog.New(slog.NewTextHandler(newLogWriter(w), options))
 }

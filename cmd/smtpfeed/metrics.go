@@ -22,8 +22,7 @@ type sample struct {
 	lmtp     lmtp.Stats
 	ledger   ledger.Stats // zero without one
 	turned   uint64       // connections refused by lmtp.peers
-	written  uint64       // delivery records
-	lost     uint64
+	records  recordState
 	draining bool
 }
 
@@ -32,7 +31,7 @@ func (d *daemon) sample(ctx context.Context) (s sample, ok bool) {
 	ctx, cancel := context.WithTimeout(ctx, sampleTimeout)
 	defer cancel()
 	s.dns, s.lmtp, s.draining = d.delivery.resolver.Stats(), d.delivery.lmtp.Stats(), d.draining.Load()
-	s.written, s.lost = d.delivery.records.counts()
+	s.records = d.delivery.records.current()
 	s.turned = d.peers.Refused()
 	if d.delivery.ledger != nil {
 		s.ledger = d.delivery.ledger.Stats()
@@ -149,8 +148,10 @@ func outcomeMetrics() []metric {
 		counter("unkept", "Recipients whose host MTA was told before the ledger had their delivery.", func(s *sample) uint64 { return s.feed.Unkept }),
 		counter("curbed", "Recipients no longer remembered because there were more than ledger.recipients.", func(s *sample) uint64 { return s.feed.Curbed }),
 		counter("regrouped", "Recipients that moved to another host.", func(s *sample) uint64 { return s.feed.Regrouped }),
-		counter("records_written", "Delivery records written.", func(s *sample) uint64 { return s.written }),
-		counter("records_lost", "Delivery records that could not be written.", func(s *sample) uint64 { return s.lost }),
+		counter("records_written", "Delivery records written before their recipients were answered.", func(s *sample) uint64 { return s.records.Written }),
+		counter("records_lost", "Delivery records that could not be written, or that mail did not wait for.", func(s *sample) uint64 { return s.records.Lost }),
+		counter("records_late", "Delivery records counted as lost that were written after all.", func(s *sample) uint64 { return s.records.Late }),
+		gauge("records_failing", "1 while delivery records cannot be written.", func(s *sample) int { return oneIf(s.records.Trouble != "") }),
 	}
 }
 
@@ -218,6 +219,7 @@ func lmtpMetrics() []metric {
 		counter("lmtp_over_memory", "Transactions refused because lmtp.memory was full.", func(s *sample) uint64 { return s.lmtp.OverMemory }),
 		counter("lmtp_too_large", "Messages larger than lmtp.max_message_size.", func(s *sample) uint64 { return s.lmtp.TooLarge }),
 		counter("lmtp_overdue", "Recipients not settled in time: a fault of ours.", func(s *sample) uint64 { return s.lmtp.Overdue }),
+		counter("lmtp_crowded", "Times that host MTAs had to wait to be accepted, because of the limit of open files.", func(s *sample) uint64 { return s.lmtp.Crowded }),
 		counter("lmtp_panics", "Panics: faults of ours.", func(s *sample) uint64 { return s.lmtp.Panics }),
 	}
 }

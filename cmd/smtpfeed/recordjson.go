@@ -16,7 +16,7 @@ import (
 // encoding/json takes several times as long. The keys and their order are fixed, each is always there, and a number stays a
 // number: tools rely on that.
 type encoder struct {
-	line []byte // the records so far, behind one octet that is '\n' when a torn line must be ended first
+	line []byte // the records so far, behind a line break that is written when a torn line must be ended first
 
 	outcome *feed.Outcome // whose text is kept, for the records of one transaction follow each other
 	text    []byte        // its keys, from "outcome" to "reused"
@@ -28,14 +28,11 @@ func (e *encoder) reset() {
 	e.outcome = nil // not kept over batches: its memory may by then be another outcome's
 }
 
-// take returns the records and begins anew. With torn a line break stands in front, which ends a line cut off by a full disk.
-func (e *encoder) take(torn bool) []byte {
+// take returns the records and begins anew.
+func (e *encoder) take() []byte {
 	text := e.line
 	e.line = append(e.line[:0], '\n')
-	if torn {
-		return text
-	}
-	return text[1:]
+	return text
 }
 
 // add appends one record with its line break.

@@ -17,6 +17,9 @@ func (d *daemon) reload() {
 	if c.SMTP.Sessions > d.config.SMTP.Sessions {
 		fitSessions(&c, raiseFileLimit(), d.log)
 	}
+	if c.LMTP.Memory > d.config.LMTP.Memory {
+		fitMemory(&c, machineMemory(), d.log)
+	}
 	for _, key := range changedKeys(d.config, c) {
 		if !strings.HasPrefix(key, "log.") {
 			d.log.Warn("a changed setting needs a restart", "key", key)
@@ -26,6 +29,7 @@ func (d *daemon) reload() {
 		d.log.Error("the delivery record file was not opened anew; the old one is written on", "error", err)
 		c.Log.Deliveries = d.config.Log.Deliveries
 	}
+	d.delivery.records.setWait(c.Log.Wait.Duration)
 	d.level.Set(c.Log.Level.Level)
 	d.config.Log = c.Log
 	d.log.Info("reloaded", "level", c.Log.Level.String(), "deliveries", c.Log.Deliveries)

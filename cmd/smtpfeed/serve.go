@@ -25,7 +25,8 @@ func (c serveCommand) Run(s streams) error {
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
 	defer signal.Stop(signals)
 	// A journal or a log reader that goes away must not take the mail with it: writes fail with EPIPE instead.
-	signal.Ignore(syscall.SIGPIPE)
+	// So do those past a limit of the file's size (RLIMIT_FSIZE), with EFBIG.
+	signal.Ignore(syscall.SIGPIPE, syscall.SIGXFSZ)
 	passed, err := passedListeners()
 	if err != nil {
 		return &failure{exitSystem, err}
@@ -69,10 +70,12 @@ func newDaemon(file string, s streams, passed []net.Listener) (*daemon, error) {
 	d.level.Set(c.Log.Level.Level)
 	d.log = newLogger(s.err, d.level)
 	fitSessions(&d.config, raiseFileLimit(), d.log)
+	fitMemory(&d.config, machineMemory(), d.log)
 	rec, err := openRecords(c.Log.Deliveries, d.log)
 	if err != nil {
 		return nil, &failure{exitCantCreate, err}
 	}
+	rec.setWait(c.Log.Wait.Duration)
 	if d.delivery, err = newDelivery(d.config, rec, d.log); err != nil {
 		rec.close()
 		return nil, err

@@ -38,8 +38,32 @@ type Status struct {
 
 // RecordCounts are the delivery records since the start.
 type RecordCounts struct {
-	Written uint64 `json:"written"`
-	Lost    uint64 `json:"lost"`
+	Written uint64     `json:"written"`
+	Lost    uint64     `json:"lost"`
+	Late    uint64     `json:"late"`              // of those lost, written after all
+	Trouble string     `json:"trouble,omitempty"` // why they are not written now
+	Since   *time.Time `json:"since,omitempty"`   // when that began
+}
+
+// recordCounts are those of a state.
+func recordCounts(s recordState) RecordCounts {
+	c := RecordCounts{Written: s.Written, Lost: s.Lost, Late: s.Late, Trouble: s.Trouble}
+	if s.Trouble != "" {
+		c.Since = &s.Since
+	}
+	return c
+}
+
+// write writes what a person must know of the records.
+func (c RecordCounts) write(w io.Writer, now time.Time) {
+	fmt.Fprintf(w, "  records\t%d written, %d lost", c.Written, c.Lost)
+	if c.Late > 0 {
+		fmt.Fprintf(w, " (%d of these written late)", c.Late)
+	}
+	if c.Trouble != "" {
+		fmt.Fprintf(w, "; NOT WRITTEN for %s: %s", now.Sub(*c.Since).Round(time.Second), wire.Clean(c.Trouble, 200))
+	}
+	fmt.Fprintln(w)
 }
 
 // status asks every part.
@@ -47,7 +71,7 @@ func (d *daemon) status(ctx context.Context) Status {
 	s, ok := d.sample(ctx)
 	st := Status{
 		Version: version(), PID: os.Getpid(), Hostname: d.hostname, Started: d.started, Now: time.Now(), Draining: s.draining, Answers: ok,
-		Feed: s.feed, DNS: s.dns, LMTP: s.lmtp, Records: RecordCounts{s.written, s.lost}, Turned: s.turned,
+		Feed: s.feed, DNS: s.dns, LMTP: s.lmtp, Records: recordCounts(s.records), Turned: s.turned,
 	}
 	if d.delivery.ledger != nil {
 		st.Ledger = &s.ledger
@@ -112,7 +136,7 @@ func (s Status) writeTotals(w io.Writer) {
 	if l := s.Ledger; l != nil {
 		fmt.Fprintf(t, "  ledger\t%d kept in %s; %d answered from it; %d told before it had them, %d dropped, %d crowded out; %s\n", l.Kept, count(l.Commits, "commit"), f.Recalled, f.Unkept, l.Dropped, f.Curbed, count(l.Failures, "failure"))
 	}
-	fmt.Fprintf(t, "  records\t%d written, %d lost\n", s.Records.Written, s.Records.Lost)
+	s.Records.write(t, s.Now)
 }
 
 // hostLines is how many hosts are shown; the JSON form has all.

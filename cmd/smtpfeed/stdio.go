@@ -22,7 +22,7 @@ type stdioCommand struct {
 func (c stdioCommand) Run(s streams) error {
 	// A host MTA that dies, or a terminal that hangs up, must not end us before the recipients are settled and recorded:
 	// writes fail with EPIPE instead.
-	signal.Ignore(syscall.SIGPIPE, syscall.SIGHUP)
+	signal.Ignore(syscall.SIGPIPE, syscall.SIGHUP, syscall.SIGXFSZ)
 	if c.Via != "" {
 		return bridge(c.Via, s)
 	}
@@ -38,7 +38,10 @@ func (c stdioCommand) Run(s streams) error {
 	level.Set(conf.Log.Level.Level)
 	log := newLogger(s.err, level)
 	fitSessions(&conf, raiseFileLimit(), log)
-	d, err := newDelivery(conf, recordsOrNone(conf.Log.Deliveries, log), log)
+	fitMemory(&conf, machineMemory(), log)
+	rec := recordsOrNone(conf.Log.Deliveries, log)
+	rec.setWait(conf.Log.Wait.Duration)
+	d, err := newDelivery(conf, rec, log)
 	if err != nil {
 		return deferMail(s, err)
 	}
