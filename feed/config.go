@@ -38,6 +38,7 @@ type Config struct {
 	Ledger           Ledger        // nil is none: a host MTA that sends a recipient again has it delivered again
 	LedgerWait       time.Duration // how long the reply for a delivery waits for the ledger at most; 0 is 5 s
 	LedgerKeep       time.Duration // how long a host MTA may take to send a message again; 0 is 5 days
+	LedgerLinger     time.Duration // how long a host MTA may take to note replies that it has read; 0 is no time
 	LedgerRecipients int           // how many delivered recipients are remembered at most; 0 is 1,000,000
 
 	Resolver Resolver

@@ -22,6 +22,9 @@ type debts struct {
 	dead     int                 // of ages, those that are gone
 	owed     int                 // recipients in pasts
 
+	lingering   []lingering // envelopes whose host MTA has read every reply, the first one first; each has a receipt
+	lingerTimer timer
+
 	sweepTimer   timer
 	told, retold *Outcome // what recalledOutcome made of the last one
 }
@@ -32,7 +35,9 @@ type past struct {
 	id    MessageID
 	since time.Time // its first delivery
 	debts map[RecipientID]debt
-	users int // messages and receipts that hold it
+	users int  // messages and receipts that hold it
+	rests int  // of those, receipts that linger
+	doubt bool // a host MTA was gone when others had read their replies: it sends again what all were told
 	gone  bool
 }
 
@@ -42,16 +47,25 @@ type debt struct {
 	open    int // receipts in which it stands
 }
 
+// A lingering envelope is one whose host MTA is given time to note the replies that it has read.
+type lingering struct {
+	envelope string
+	due      time.Time
+}
+
 // A receipt is what the host MTA of an envelope is told of deliveries.
 type receipt struct {
 	past  *past
 	ids   []RecipientID // one for each recipient
 	fresh int           // of those, the recipients of whom nothing was owed before
+
+	queued bool // the content has a queue's name in it: nothing that is sent later is equal, but the same message again
 }
 
 func (d *debts) init(e *engine) {
 	d.pasts, d.receipts = map[MessageID]*past{}, map[string]*receipt{}
 	d.sweepTimer.due = e.sweepPasts
+	d.lingerTimer.due = e.endLingering
 }
 
 // remembers says that there is a ledger.
@@ -144,18 +158,64 @@ func (e *engine) receiptOf(env *envelope, told bool) *receipt {
 	}
 	rc := e.debts.receipts[env.ID]
 	if rc == nil {
-		rc = &receipt{past: env.message.past, ids: make([]RecipientID, 0, env.unsettled)}
+		rc = &receipt{past: env.message.past, ids: make([]RecipientID, 0, env.unsettled), queued: env.QueueID != ""}
 		rc.past.users++
 		e.debts.receipts[env.ID] = rc
 	}
 	return rc
 }
 
-// hostTook notes that the host MTA of an envelope has taken every reply: what it was told is owed no longer, also when it had been in
-// an earlier attempt, unless somebody else is being told the same.
+// hostTook notes that the host MTA of an envelope has read every reply. A queue's message is remembered for a while: sendmail takes its
+// files away some milliseconds after it has read the last reply, lmtp(8) marks recipients one by one behind a buffer of replies, and one
+// that is killed meanwhile sends again what it was told.
 func (e *engine) hostTook(envelope string) {
+	rc := e.debts.receipts[envelope]
+	if rc == nil || !rc.queued || e.config.LedgerLinger == 0 || e.draining {
+		e.absolve(envelope)
+		return
+	}
 	e.part(envelope)
-	if rc := e.debts.receipts[envelope]; rc != nil && rc.past.users == 1 && rc.fresh == len(rc.past.debts) {
+	d := &e.debts
+	rc.past.rests++
+	due := e.now.Add(e.config.LedgerLinger)
+	d.lingering = append(d.lingering, lingering{envelope, due})
+	if d.lingerTimer.slot == 0 {
+		e.timers.set(&d.lingerTimer, due)
+	}
+}
+
+// endLingering absolves envelopes whose time is over.
+func (e *engine) endLingering(now time.Time) {
+	d := &e.debts
+	n := 0
+	for ; n < len(d.lingering) && !d.lingering[n].due.After(now); n++ {
+		e.rested(d.lingering[n].envelope)
+	}
+	d.lingering = slices.Delete(d.lingering, 0, n)
+	if len(d.lingering) > 0 {
+		e.timers.set(&d.lingerTimer, d.lingering[0].due)
+	}
+}
+
+// lingerNoMore absolves all envelopes.
+func (e *engine) lingerNoMore() {
+	for _, l := range e.debts.lingering {
+		e.rested(l.envelope)
+	}
+	e.debts.lingering = nil
+}
+
+// rested ends the lingering of an envelope.
+func (e *engine) rested(envelope string) {
+	e.debts.receipts[envelope].past.rests--
+	e.absolve(envelope)
+}
+
+// absolve notes that the host MTA of an envelope has taken every reply: what it was told is owed no longer, also when it had been in
+// an earlier attempt, unless somebody else is being told the same, or was and is gone.
+func (e *engine) absolve(envelope string) {
+	e.part(envelope)
+	if rc := e.debts.receipts[envelope]; rc != nil && rc.past.users == 1 && !rc.past.doubt && rc.fresh == len(rc.past.debts) {
 		delete(e.debts.receipts, envelope) // the whole message is taken, as most are: 1,000,000 recipients one by one would hold up the loop
 		rc.past.users = 0
 		e.forget(rc.past)
@@ -167,7 +227,7 @@ func (e *engine) hostTook(envelope string) {
 		return
 	}
 	for _, id := range rc.ids {
-		if d, ok := rc.past.debts[id]; ok && d.open == 0 {
+		if d, ok := rc.past.debts[id]; ok && d.open == 0 && !rc.past.doubt {
 			delete(rc.past.debts, id)
 			e.debts.owed--
 		}
@@ -201,6 +261,7 @@ func (e *engine) closeReceipt(envelope string) *receipt {
 func (e *engine) hostGone(envelope string) {
 	e.part(envelope)
 	if rc := e.closeReceipt(envelope); rc != nil {
+		rc.past.doubt = rc.past.doubt || rc.past.rests > 0
 		e.letGo(rc.past)
 	}
 }
@@ -246,6 +307,7 @@ func (e *engine) curb() {
 	if d.owed <= e.config.LedgerRecipients {
 		return
 	}
+	e.lingerNoMore()
 	// A 64th more than must be: so the search for the oldest is not done for every delivery.
 	enough := e.config.LedgerRecipients - e.config.LedgerRecipients/64
 	for _, p := range d.ages {

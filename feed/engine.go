@@ -170,7 +170,7 @@ func (e *engine) quiet() bool {
 }
 
 // untaken says that a host MTA has not taken all that it was told of deliveries, and is not known to be gone.
-func (e *engine) untaken() bool { return len(e.debts.receipts) > 0 }
+func (e *engine) untaken() bool { return len(e.debts.receipts) > len(e.debts.lingering) }
 
 func (e *engine) act(a action) { e.acts = append(e.acts, a) }
 
@@ -210,6 +210,7 @@ func (e *engine) dialAhead(now time.Time, rt *route) {
 // drain ends all that has not begun: what waits is told so, sessions at rest or on their way are closed, those at work finish.
 func (e *engine) drain(now time.Time) {
 	e.draining = true
+	e.lingerNoMore()
 	for _, env := range sorted(e.envelopes) {
 		e.leaveWaiting(now, env, outcomeDraining)
 	}

@@ -57,7 +57,7 @@ type model struct {
 func newModel(t testing.TB, script []byte) *model {
 	w := &model{t: t, trace: newTracer(t.Output()), now: epoch, bytes: script, hands: map[sessionID][]*order{}, clear: map[sessionID]bool{},
 		hung: map[sessionID]bool{}, settled: map[string]map[int]int{}, sizes: map[string]int{}, ledger: newLedgerModel(), parted: map[string]bool{},
-		e: newEngine(Config{Seed: 1, Sessions: 4, SessionsPerHost: 2, RecipientsPerTransaction: 3, Ledger: scriptedLedger{}, LedgerRecipients: 20,
+		e: newEngine(Config{Seed: 1, Sessions: 4, SessionsPerHost: 2, RecipientsPerTransaction: 3, Ledger: scriptedLedger{}, LedgerRecipients: 20, LedgerLinger: time.Minute,
 			VERP: []VERP{{Sender: "verp@d1.test", Template: "verp+{local}={domain}@d1.test"}}}.withDefaults())}
 	w.ledger.verp = mustAddress(t, "verp@d1.test")
 	return w
@@ -186,6 +186,9 @@ func (w *model) send() {
 		e.From = mustAddress(w.t, "verp@d1.test")
 	}
 	e.Announced = w.coming > 0
+	if w.pick(2) == 1 {
+		e.QueueID = "A1"
+	}
 	w.settled[id], w.sizes[id] = map[int]int{}, len(e.Recipients)
 	w.ledger.send(e)
 	w.event(sent{envelope: e})

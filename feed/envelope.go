@@ -10,7 +10,7 @@ import (
 // Whoever sends it must not touch it again; it belongs to the Feeder until its last recipient is settled.
 type Envelope struct {
 	ID         string         // unique in this process, short, fit for logs
-	QueueID    string         // the host MTA's, from the top Received header; "" when unknown
+	QueueID    string         // the host MTA's, from the top Received header; "" when unknown. With one, an equal content is the same message again
 	From       wire.Address   // reverse-path; null for bounces
 	Params     Params         // what the host asked for in MAIL
 	Recipients []wire.Address // in RCPT order; the same address may stand here twice

@@ -70,6 +70,11 @@ func checkInvariants(t testing.TB, e *engine) {
 func checkDebts(t testing.TB, e *engine) {
 	t.Helper()
 	users, open, owed := map[*past]int{}, map[*past]map[RecipientID]int{}, 0
+	rests := map[*past]int{}
+	for _, l := range e.debts.lingering {
+		rests[e.debts.receipts[l.envelope].past]++
+	}
+	require.True(t, len(e.debts.lingering) == 0 || e.debts.lingerTimer.slot > 0, "lingering ends")
 	for _, m := range e.messages {
 		if m.past != nil {
 			users[m.past]++
@@ -88,6 +93,7 @@ func checkDebts(t testing.TB, e *engine) {
 		require.False(t, p.gone, "what is forgotten is not found")
 		require.Equal(t, id, p.id)
 		require.Equal(t, users[p], p.users, "a past counts its users")
+		require.Equal(t, rests[p], p.rests, "and those that linger")
 		require.True(t, len(p.debts) > 0 || p.users > 0, "a past of which nothing is owed is forgotten")
 		for recipient, d := range p.debts {
 			require.Equal(t, open[p][recipient], d.open, "a debt counts its receipts")

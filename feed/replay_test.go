@@ -167,6 +167,10 @@ func parseConfig(t *testing.T, line string) Config {
 			d, err := time.ParseDuration(value)
 			require.NoError(t, err)
 			c.Ledger, c.LedgerWait = scriptedLedger{}, d
+		case "linger":
+			d, err := time.ParseDuration(value)
+			require.NoError(t, err)
+			c.LedgerLinger = d
 		case "remember":
 			c.LedgerRecipients = n
 		case "hedge":
@@ -260,6 +264,8 @@ func parseSent(t *testing.T, now time.Time, w []string) event {
 			body = value
 		case "announced":
 			e.Announced = true
+		case "id":
+			e.QueueID = value
 		case "budget":
 			d, err := time.ParseDuration(value)
 			require.NoError(t, err)

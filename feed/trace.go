@@ -102,6 +102,9 @@ func sentText(e *Envelope, now time.Time) string {
 		d := e.Body.Digest()
 		body = fmt.Sprintf(" body=%x", d[:4])
 	}
+	if e.QueueID != "" {
+		body += " id=" + e.QueueID
+	}
 	if e.Announced {
 		body += " announced"
 	}

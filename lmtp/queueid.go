@@ -12,7 +12,8 @@ const (
 )
 
 // queueID finds the host MTA's queue id in the topmost Received field of a message (RFC 5321 section 4.4: Time-stamp-line), which
-// is the host's own. It is "" when there is none: it serves for logs only.
+// is the host's own. It is "" when there is none. It serves for logs, and tells the
+// ledger that no later message can be equal to this one.
 func queueID(message [][]byte) string {
 	head := start(message, queueIDSearch)
 	for len(head) > 0 {

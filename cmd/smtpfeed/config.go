@@ -121,6 +121,7 @@ type LedgerSection struct {
 	Path       string   `toml:"path"`       // "" is none
 	Sync       string   `toml:"sync"`       // process or power
 	Wait       Duration `toml:"wait"`       // how long a reply waits at most for its record
+	Linger     Duration `toml:"linger"`     // how long the host MTA may take to note replies that it has read; 0 is no time
 	Keep       Duration `toml:"keep"`       // how long the host MTA may take to send a message again
 	Recipients int      `toml:"recipients"` // remembered at most
 }
@@ -150,7 +151,7 @@ func defaults() Config {
 		},
 		TLS:    TLSSection{Mode: "off"},
 		Log:    LogSection{Deliveries: "/var/log/smtpfeed/deliveries.jsonl", Wait: seconds(30)},
-		Ledger: LedgerSection{Path: "/var/lib/smtpfeed/ledger.db", Sync: "process", Wait: seconds(5), Keep: seconds(5 * 86400), Recipients: 1_000_000},
+		Ledger: LedgerSection{Path: "/var/lib/smtpfeed/ledger.db", Sync: "process", Wait: seconds(5), Linger: seconds(600), Keep: seconds(5 * 86400), Recipients: 1_000_000},
 		Admin:  AdminSection{Listen: Listen{"unix:/run/smtpfeed/admin.sock"}},
 	}
 }

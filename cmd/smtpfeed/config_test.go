@@ -73,6 +73,7 @@ func TestParseProblems(t *testing.T) {
 		{"a ledger at a relative path", "[ledger]\npath = \"x.db\"\n", `f:2:1: ledger.path: "x.db" is not an absolute path .*`},
 		{"a ledger synced somehow", "[ledger]\nsync = \"always\"\n", `f:2:1: ledger.sync: "always" is not one of process, power`},
 		{"a ledger that is not waited for", "[ledger]\nwait = \"0s\"\n", `f:2:1: ledger.wait: must be longer than 0s`},
+		{"a ledger that lingers for ever", "[ledger]\nlinger = \"1000h\"\n", `f:2:1: ledger.linger: must be from "0s" to ledger.keep`},
 		{"a ledger that forgets before the host MTA does", "[ledger]\nkeep = \"10m\"\n", `f:2:1: ledger.keep: must be at least 1h: .*`},
 		{"a ledger for nobody", "[ledger]\nrecipients = 0\n", `f:2:1: ledger.recipients: must be from 1 to 100000000`},
 		{"records that are not waited for", "[log]\nwait = \"0s\"\n", `f:2:1: log.wait: must be longer than 0s`},

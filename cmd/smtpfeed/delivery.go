@@ -163,6 +163,7 @@ func (c Config) feedConfig(r feed.Resolver, log *slog.Logger) feed.Config {
 		VERP:                     c.verp(),
 		LedgerWait:               c.Ledger.Wait.Duration,
 		LedgerKeep:               c.Ledger.Keep.Duration,
+		LedgerLinger:             c.Ledger.Linger.Duration,
 		LedgerRecipients:         c.Ledger.Recipients,
 		Timeouts: feed.Timeouts{
 			Greeting: t.Greeting.Duration, Hello: t.Hello.Duration, StartTLS: t.StartTLS.Duration, Mail: t.Mail.Duration,

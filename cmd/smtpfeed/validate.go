@@ -191,6 +191,9 @@ func validateLedger(l LedgerSection, bad reporter) {
 	if l.Wait.Duration <= 0 {
 		bad("ledger.wait", "must be longer than 0s")
 	}
+	if l.Linger.Duration < 0 || l.Linger.Duration > l.Keep.Duration {
+		bad("ledger.linger", `must be from "0s" to ledger.keep`)
+	}
 	if l.Keep.Duration < time.Hour {
 		bad("ledger.keep", "must be at least 1h: a host MTA sends a message again for days")
 	}

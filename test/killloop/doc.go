@@ -29,8 +29,8 @@
 //	recorded     smtpfeed had recorded it, and the host had not all replies: what the ledger is for
 //
 // With the ledger, "recorded" is an error always, "unread" where smtpfeed was not killed, "unanswered" where neither it nor the
-// recorder was, and "handed back" where no process of the host was. So a kill of the host's process alone makes no duplicates but
-// those. Without the ledger they are counted.
+// recorder was, and "handed back" unless a process of the host was killed and the second copy has another text. So a kill of the host's
+// process alone makes no duplicates but those. Without the ledger they are counted.
 //
 // # Late agents
 //

@@ -16,7 +16,8 @@ const (
 	// read it, or not have got round to the ledger; if it lived it has forgotten something.
 	Unread Cause = "unread"
 	// HandedBack copies stand in smtpfeed's delivery record, the host MTA had read the replies to all of its envelope, and its
-	// process was killed before it had noted them. smtpfeed is past its duty then, and has forgotten them.
+	// process was killed before it had noted them. The ledger remembers them for a while (ledger.linger); what comes again with another
+	// text it cannot know.
 	HandedBack Cause = "handed back"
 	// Recorded copies stand in smtpfeed's delivery record, and so in the ledger before, and the host MTA had not read all
 	// replies.

@@ -190,6 +190,7 @@ func (j *judge) recipient(from, to string, copies []*takenMessage) {
 			d := j.duplicate(m, to)
 			d.From, d.To, d.First, d.Second = from, to, m.IDs[0], copies[i+1].IDs[0]
 			d.Changed = copies[i+1].Digest != j.digests[from]
+			d.Allowed = d.Allowed && (d.Cause != HandedBack || d.Changed)
 			j.Duplicates = append(j.Duplicates, d)
 		}
 	}

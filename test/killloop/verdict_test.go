@@ -168,3 +168,12 @@ func TestRecordedCopyMayComeAgainWhenTheHostDiedBehindTheLastReply(t *testing.T)
 		})
 	}
 }
+
+func TestRecordedCopyMayNotComeAgainUnchanged(t *testing.T) {
+	v := judged(Evidence{
+		Entries: []Entry{take(10, "a1-1"), tell(11, "a1-1"), take(50, "a1-2"), tell(51, "a1-2")},
+		Records: []Record{in(12, "1", "a1-1"), in(52, "9", "a1-2")}, Answers: []Answer{{Time: time.Unix(0, 13), Envelope: "1"}}, Agents: 1,
+	})
+	assert.Equal(t, 1, v.Count(HandedBack), "the host died behind the last reply: %v", v.Duplicates)
+	assert.Len(t, v.Excess(), 1, "the ledger remembers that long")
+}
