@@ -41,6 +41,19 @@ fuzz:
 bench: bin/bench
 	bin/bench $(or $(BENCH),-write)
 
+# Every fault of the catalogue, played to smtpfeed and, for comparison, to Postfix's own smtp(8). As root, 4 minutes; only smtpfeed's
+# failures fail it.
+conformance: need
+	$(GO) test -C test/conformance -count=1 -timeout 20m -run 'TestConformance$$' -table -long -postfix
+
+# What CI does for minutes, for longer: crash points under seeds that nobody has tried (SOAK=30m), kill -9 of everything with Postfix and
+# sendmail, without and with the ledger (ROUNDS=150 SEED=1, half an hour), and the large variants of test/resources. As root.
+soak: need
+	SMTPFEED_CRASH_SOAK=$(or $(SOAK),30m) $(GO) test -race -count=1 -v -timeout 24h -run '^TestSoak$$' ./test/crash
+	SMTPFEED_KILLLOOP_LEDGER=both SMTPFEED_KILLLOOP_ROUNDS=$(or $(ROUNDS),150) SMTPFEED_KILLLOOP_SEED=$(or $(SEED),1) \
+	  $(GO) test -race -count=1 -v -timeout 24h -run '^TestKillLoop$$' ./test/killloop
+	SMTPFEED_RESOURCES=large $(GO) test -race -count=1 -v -timeout 1h ./test/resources
+
 # What the ledger costs: without one, with the default one, and with one that survives power cuts.
 bench-ledger: bin/bench
 	bin/bench -by raw,off,smtpfeed,power $(or $(BENCH),-shapes a,a0,d -rounds 5)

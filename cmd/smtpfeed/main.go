@@ -6,7 +6,8 @@
 // nothing about mail. Exit codes are those of sysexits(3).
 //
 // Goroutines: the feeder's loop (delivery.go, ended by drain or stop); one for each listener, one for the admin server and the
-// watchdog (serve.go, which waits for them); one while draining (serve.go); in stdio one for the conversation and, with --via, one that
+// watchdog (serve.go, which waits for them); one while draining (serve.go); one for each delivery record file (recordspen.go, ended with it)
+// and one for the log (logwriter.go, as long as the process); one that waits for a ledger which could not be opened (delivery.go); in stdio one for the conversation and, with --via, one that
 // copies what the host MTA says (stdio.go; both end with the process).
 package main
 

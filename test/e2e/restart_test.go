@@ -59,7 +59,7 @@ func TestRestartInTheMiddleOfAListLosesAndRepeatsNothing(t *testing.T) {
 // A host MTA that connects at the wrong moment must not find out by a connection that ends: to Postfix "421" before MAIL is a
 // broken server as much as silence is. It hears 451 at MAIL, as those do that connected a moment earlier.
 func TestHostThatConnectsDuringADrainHears451AtMail(t *testing.T) {
-	c := internet.Config{Domains: 1, Hosts: 1, Processing: 500 * time.Millisecond}
+	c := internet.Config{Domains: 1, Hosts: 1, Processing: 3 * time.Second}
 	w := startWorld(t, c)
 	d := feedd.Start(t, feedd.Config{World: w})
 	m := mail{from: sender, to: internet.List(c, 3), content: "Subject: list\r\n\r\n"}
@@ -79,7 +79,7 @@ func TestHostThatConnectsDuringADrainHears451AtMail(t *testing.T) {
 	for range m.to {
 		busy.expect("250 2.0.0")
 	}
-	// Nothing is left to wait for, but this one was greeted half a second ago and has not said MAIL yet.
+	// Nothing is left to wait for, but this one was greeted some seconds ago and has not said MAIL yet.
 	later.say("LHLO client.e2e.test", "250")
 	later.say("MAIL FROM:<"+sender+">", "451 4.3.2")
 	for _, l := range []*dialog{busy, late, idle, later} {
