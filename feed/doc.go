@@ -158,6 +158,9 @@
 // BDAT has no synchronisation point where DATA has its 354: a server or proxy that says one reply too many, and says it only when the
 // body is on its way, can have that taken for the final one. Config.ChunkingFrom switches BDAT off.
 //
+// A server that says 250 in the middle of a body, when the rest and the end of data are on their way already, is believed: nobody could
+// tell that from the final reply.
+//
 // STARTTLS is not spoken yet: every session is plaintext. That a server knows only HELO is not remembered.
 //
 // A message for which a VERP rule makes too long a sender keeps its own, and nothing but the delivery record shows it.
