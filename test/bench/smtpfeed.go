@@ -19,7 +19,7 @@ import (
 // knows no host and no domain.
 type feeder struct {
 	program string
-	profile string   // where profiles go; "" is nowhere
+	profile string // where profiles go; "" is nowhere
 	ledger  ledgerWay
 	doors   []string // "unix:PATH" or "tcp:IP:PORT" where it listens beside its socket
 }

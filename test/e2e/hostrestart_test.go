@@ -17,7 +17,7 @@ func slowList(t *testing.T, n int) *system {
 	c := internet.Config{Domains: 300, Hosts: 30, RTT: 20 * time.Millisecond, Processing: 150 * time.Millisecond, Additional: true}
 	s := startSystem(t, systemConfig{
 		world: c,
-		feed:  feedd.Config{SMTP: "recipients_per_transaction = 10\nsessions_per_host = 1", Ledger: "ledger.db"}, // ten rounds
+		feed:  feedd.Config{SMTP: "recipients_per_transaction = 10\nsessions_per_host = 1"}, // ten rounds
 	})
 	submit(t, s.postfix, mail{from: sender, to: internet.List(c, n), content: "Subject: list\r\n\r\nFor everybody.\r\n"})
 	require.Eventually(t, func() bool { return s.world.Progress().Recipients >= n/5 }, feedd.Patience, 5*time.Millisecond, "the list is on its way")

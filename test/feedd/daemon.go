@@ -42,8 +42,16 @@ type Config struct {
 	LMTP   string              // more lines of [lmtp]
 	Tables string              // more tables
 	Listen []string            // where it listens beside the socket that the test holds
-	Ledger string              // where in the daemon's directory its ledger is; "" is none
+	Ledger Ledger
 }
+
+// A Ledger says whether smtpfeed keeps one, in its directory.
+type Ledger uint8
+
+const (
+	KeepLedger Ledger = iota // as by default
+	NoLedger
+)
 
 // A World is where smtpfeed delivers: *internet.World, or a test's own.
 type World interface {
@@ -114,10 +122,10 @@ func (c Config) Text(dir string) string {
 
 // ledger is the ledger's path. It is always told: the default one is the machine's.
 func (c Config) ledger(dir string) string {
-	if c.Ledger == "" {
+	if c.Ledger == NoLedger {
 		return ""
 	}
-	return filepath.Join(dir, c.Ledger)
+	return filepath.Join(dir, "ledger.db")
 }
 
 // list is a list of strings as TOML has it, which is as JSON has it.

@@ -44,7 +44,7 @@ func TestKillLoop(t *testing.T) {
 	}{{"Postfix", startPostfix}, {"sendmail", startSendmail}} {
 		for _, ledger := range ledgers() {
 			t.Run(h.name+", ledger "+ledger, func(t *testing.T) {
-				l := startLoop(t, map[string]string{"on": "ledger.db"}[ledger], h.start)
+				l := startLoop(t, map[string]feedd.Ledger{"on": feedd.KeepLedger, "off": feedd.NoLedger}[ledger], h.start)
 				for i := range setting(t, "ROUNDS", Kinds) {
 					one(t, l, table, ledger, setting(t, "FROM", 0)+i*setting(t, "STEP", 1))
 				}

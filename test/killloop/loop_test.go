@@ -24,8 +24,8 @@ type loop struct {
 	heard []Answer // what was read of that since the last round
 }
 
-// startLoop starts it all. ledger is a file's name, or "".
-func startLoop(t *testing.T, ledger string, start func(*testing.T, *feedd.Daemon) hostMTA) *loop {
+// startLoop starts it all.
+func startLoop(t *testing.T, ledger feedd.Ledger, start func(*testing.T, *feedd.Daemon) hostMTA) *loop {
 	t.Helper()
 	l := &loop{world: startWorld(t)}
 	for _, r := range l.recorders {
