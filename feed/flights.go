@@ -1,8 +1,10 @@
 package feed
 
 import (
+	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/smtpfeed/smtpfeed/feed/wire"
@@ -26,6 +28,7 @@ type flight struct {
 	chunked    bool      // its body goes by BDAT
 	plain      bool      // its MAIL has no parameter that can be done without
 	dressed    bool      // it has one
+	ascii      bool      // the host offers no SMTPUTF8: domains are told in A-labels
 	proven     bool      // the host was seen to answer a group as it should
 	served     bool      // its session had a recipient accepted before
 	latest     time.Time // when its session must have reported
@@ -38,8 +41,7 @@ func (e *engine) transmit(now time.Time, s *session) bool {
 	if len(rs) == 0 {
 		return false
 	}
-	if most := s.caps.Size; most > 0 && rs[0].envelope.message.body.Size() > most {
-		e.passBy(now, s, rs)
+	if rs = e.fitting(now, s, rs); len(rs) == 0 {
 		return true
 	}
 	e.timers.stop(&s.idle)
@@ -55,6 +57,7 @@ func (e *engine) transmit(now time.Time, s *session) bool {
 	f.chunked = s.caps.Chunking && !h.limit.noChunking && e.config.ChunkingFrom > 0 && f.message.body.Size() >= e.config.ChunkingFrom
 	f.plain = h.limit.noParams
 	f.dressed = !f.plain && (s.caps.HasSize || s.caps.EightBitMIME && (f.message.key.params.EightBitMIME || f.message.body.Has8Bit()))
+	f.ascii = !s.caps.SMTPUTF8 && f.message.key.params.SMTPUTF8
 	f.via = Via{MX: h.name, Addr: h.addrs[s.addr], Source: s.source, Session: uint64(s.id), Transaction: uint64(f.id),
 		Recipients: len(rs), Reused: s.done > 0 || len(s.flights) > 0}
 	if !f.via.Reused {
@@ -72,26 +75,77 @@ func (e *engine) transmit(now time.Time, s *session) bool {
 	return true
 }
 
-// passBy takes recipients past a host that offers a SIZE below their message's. RFC 1870 section 6.1 spares it a MAIL that it would
-// refuse; another exchanger may take more.
-func (e *engine) passBy(now time.Time, s *session, rs []*recipient) {
-	h, m := s.host, rs[0].envelope.message
-	via := Via{MX: h.name, Addr: h.addrs[s.addr], Source: s.source, Session: uint64(s.id)}
-	v := verdict{step: stepElsewhere, free: true, outcome: &Outcome{Class: Failed, Status: wire.Enhanced{Class: 5, Subject: 3, Detail: 4}, Via: &via,
-		Err: fmt.Errorf("message of %d octets is larger than the %d that the host takes", m.body.Size(), s.caps.Size)}}
-	if m.verp != nil {
-		h.alone -= len(rs)
+// fitting returns the recipients whose message the host can take, and takes the others past it: another exchanger may take more.
+func (e *engine) fitting(now time.Time, s *session, rs []*recipient) (fit []*recipient) {
+	m := rs[0].envelope.message
+	if most := s.caps.Size; most > 0 && m.body.Size() > most {
+		// RFC 1870 section 6.1 spares it a MAIL that it would refuse.
+		e.unused(s)
+		e.passBy(now, s, rs, status534, fmt.Errorf("message of %d octets is larger than the %d that the host takes", m.body.Size(), most))
+		return nil
 	}
+	if s.caps.SMTPUTF8 || !m.key.params.SMTPUTF8 { // only with the parameter are there addresses beyond ASCII
+		return rs
+	}
+	var unfit []*recipient
+	for _, r := range rs {
+		if _, ok := r.ascii(); ok && m.key.from.ASCII() {
+			fit = append(fit, r)
+		} else {
+			unfit = append(unfit, r)
+		}
+	}
+	if len(fit) == 0 {
+		e.unused(s)
+	}
+	// RFC 6531 section 3.2: without the extension a client "MUST NOT transmit an internationalized email address".
+	e.passBy(now, s, unfit, status567, errors.New("address needs SMTPUTF8, which the host does not offer"))
+	return fit
+}
+
+var (
+	status534 = wire.Enhanced{Class: 5, Subject: 3, Detail: 4}
+	status567 = wire.Enhanced{Class: 5, Subject: 6, Detail: 7}
+)
+
+// unused puts a session back among those that can write.
+func (e *engine) unused(s *session) {
+	h := s.host
 	if len(s.flights) == 0 {
 		h.ready = append(h.ready, s)
 	} else {
 		h.clear = append(h.clear, s)
+	}
+}
+
+// passBy takes recipients past a host that cannot take their message.
+func (e *engine) passBy(now time.Time, s *session, rs []*recipient, status wire.Enhanced, why error) {
+	if len(rs) == 0 {
+		return
+	}
+	h := s.host
+	via := Via{MX: h.name, Addr: h.addrs[s.addr], Source: s.source, Session: uint64(s.id)}
+	v := verdict{step: stepElsewhere, free: true, outcome: &Outcome{Class: Failed, Status: status, Via: &via, Err: why}}
+	if rs[0].envelope.message.verp != nil {
+		h.alone -= len(rs)
 	}
 	for _, r := range rs {
 		r.place = placeFlight
 		r.visits++
 		e.obey(now, r, v, nil)
 	}
+}
+
+// ascii is the address of a recipient as a host without SMTPUTF8 can be told it: with A-labels for its domain. It is not ok when the local
+// part has more than ASCII.
+func (r *recipient) ascii() (a wire.Address, ok bool) {
+	a = r.address()
+	if a.ASCII() {
+		return a, true
+	}
+	unquoted := a.Unquoted()
+	a, err := wire.ParseAddress(unquoted[:strings.LastIndexByte(unquoted, '@')+1] + r.route.domain)
+	return a, err == nil && a.ASCII()
 }
 
 // orderOf writes the order for a flight and sends its recipients off.
@@ -104,6 +158,9 @@ func orderOf(now time.Time, f *flight) *order {
 	}
 	for i, r := range f.recipients {
 		o.to[i] = r.address()
+		if f.ascii {
+			o.to[i], _ = r.ascii() // fitting has seen that it can be
+		}
 		r.place, r.begun = placeFlight, now.Sub(r.envelope.since)
 		r.visits++
 		d := r.deadline().Add(-budgetReserve)

@@ -1,6 +1,7 @@
 package resolver
 
 import (
+	"encoding/binary"
 	"time"
 
 	"github.com/miekg/dns"
@@ -130,7 +131,8 @@ func (u *upstream) understand(now time.Time, q *question, s *server, msg []byte)
 	f := scan(now, msg, q.key)
 	if f == nil {
 		var m dns.Msg
-		if err := m.Unpack(msg); err != nil {
+		// The codec is content with fewer records than the header counts, if the message ends between two of them.
+		if err := m.Unpack(msg); err != nil || len(m.Answer) != int(binary.BigEndian.Uint16(msg[6:])) {
 			return u.again(now, q, s, "malformed answer")
 		}
 		f = parse(now, &m, q.key)

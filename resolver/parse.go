@@ -27,6 +27,8 @@ func parse(now time.Time, m *dns.Msg, k key) *facts {
 	switch {
 	case slices.ContainsFunc(m.Answer, hollow):
 		return failure(now, "record without data", "")
+	case slices.ContainsFunc(m.Answer, foreign):
+		return failure(now, "record of another class", "")
 	case end.hops > maxHops:
 		return failure(now, "too many CNAMEs", "")
 	case m.Rcode == dns.RcodeNameError:
@@ -108,6 +110,11 @@ func (f *facts) collect(m *dns.Msg, owner string, qtype uint16) (ttl uint32, n i
 // empty tells the three meanings of an answer without the records asked apart.
 func empty(now time.Time, m *dns.Msg, end chainEnd) *facts {
 	soa := findSOA(m)
+	// RFC 2308 section 2.2: NODATA has an answer section without records, or with CNAMEs only. Records of other names say that the server is
+	// confused, not that this one has none.
+	if len(m.Answer) > 0 && end.hops == 0 && !slices.ContainsFunc(m.Answer, func(rr dns.RR) bool { return belongs(rr, end.name) }) {
+		return failure(now, "records of other names only", "")
+	}
 	if end.hops > 0 && soa == nil {
 		if reason := checkName(end.name); reason != "" {
 			return failure(now, "CNAME to a name that is none: "+reason, "")
@@ -230,9 +237,15 @@ func address(rr dns.RR) (netip.Addr, bool) {
 	return netip.Addr{}, false
 }
 
-// hollow says that a record has no data. The codec lets it pass, and an MX record without data would look like a null MX: a
-// bounce for what is a broken server.
-func hollow(rr dns.RR) bool { return rr.Header().Rdlength == 0 }
+// hollow says that a record has no data, or is an MX record that ends behind its preference. The codec lets both pass, and they would
+// look like a null MX, for which the codec has ".": a bounce for what is a broken server.
+func hollow(rr dns.RR) bool {
+	mx, ok := rr.(*dns.MX)
+	return rr.Header().Rdlength == 0 || ok && mx.Mx == ""
+}
+
+// foreign says that a record is of another class than that of the internet, which is what was asked.
+func foreign(rr dns.RR) bool { return rr.Header().Class != dns.ClassINET }
 
 // belongs says that a record is about the name, in the class of the internet.
 func belongs(rr dns.RR, owner string) bool {
