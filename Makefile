@@ -2,6 +2,7 @@
 
 GO       ?= go
 FUZZTIME ?= 60s
+LEDGERBENCH = -shapes a,a0,d -rounds 5
 export CGO_ENABLED ?= 1
 
 .PHONY: build test check lint fuzz conformance soak bench bench-ledger bench-hosts hosts-patched growth demo clean need
@@ -56,7 +57,7 @@ soak: need
 
 # What the ledger costs: without one, with the default one, and with one that survives power cuts.
 bench-ledger: bin/bench
-	bin/bench -by raw,off,smtpfeed,power $(or $(BENCH),-shapes a,a0,d -rounds 5)
+	bin/bench -by raw,off,smtpfeed,power $(or $(BENCH),$(LEDGERBENCH))
 
 # Lists through each host MTA, alone and with smtpfeed, as the README shows it. BENCH="-hosts postfix -lists 10000" does less.
 bench-hosts: bin/bench

@@ -26,7 +26,7 @@ type debts struct {
 	lingerTimer timer
 
 	sweepTimer   timer
-	told, retold *Outcome // what recalledOutcome made of the last one
+	told, retold *Outcome // what keptOutcome made of the last one
 }
 
 // A past is what is remembered of a message's deliveries. It ends when nothing of it is owed, when it is too old, and when there is too
@@ -96,23 +96,24 @@ func (e *engine) recall(r *recipient) *Outcome {
 		return nil
 	}
 	e.counts.Recalled++
-	return e.recalledOutcome(d.outcome)
+	return d.outcome
 }
 
-// recalledOutcome is the outcome of an earlier attempt, as it is told in this one.
-func (e *engine) recalledOutcome(o *Outcome) *Outcome {
+// keptOutcome is a delivery as it is told in a later attempt. It is kept for days, so it holds no more than it must of what happened.
+func (e *engine) keptOutcome(o *Outcome) *Outcome {
 	if o.Earlier {
 		return o
 	}
 	if o != e.debts.told {
-		again := *o
-		again.Earlier = true
-		if o.Via != nil {
-			again.Via = &Via{MX: o.Via.MX, Addr: o.Via.Addr}
-		}
-		e.debts.told, e.debts.retold = o, &again
+		d := deliveryOf(MessageID{}, time.Time{}, o)
+		e.debts.told, e.debts.retold = o, recalledOutcome(&d)
 	}
 	return e.debts.retold
+}
+
+// recalledOutcome is a delivery of an earlier attempt.
+func recalledOutcome(d *Delivery) *Outcome {
+	return &Outcome{Class: Delivered, Status: d.Status, Reply: d.Reply, Earlier: true, Via: &Via{MX: d.MX, Addr: d.Addr}}
 }
 
 // owe notes a delivery. What is new goes to the ledger. told is whether the recipient's envelope is about to be told of it, and not that
@@ -126,7 +127,7 @@ func (e *engine) owe(now time.Time, r *recipient, o *Outcome, told bool) {
 	id := recipientIDOf(r.address())
 	d, known := m.past.debts[id]
 	if !known {
-		d.outcome = o
+		d.outcome = e.keptOutcome(o)
 		e.debts.owed++
 		e.note(now, m.id, id, o)
 	}
@@ -307,9 +308,9 @@ func (e *engine) curb() {
 	if d.owed <= e.config.LedgerRecipients {
 		return
 	}
-	e.lingerNoMore()
 	// A 64th more than must be: so the search for the oldest is not done for every delivery.
 	enough := e.config.LedgerRecipients - e.config.LedgerRecipients/64
+	e.curbLingering(enough)
 	for _, p := range d.ages {
 		if d.owed <= enough {
 			break
@@ -320,6 +321,17 @@ func (e *engine) curb() {
 		}
 	}
 	d.tidy()
+}
+
+// curbLingering absolves those first whose host MTA has read its replies, the first one first.
+func (e *engine) curbLingering(enough int) {
+	d := &e.debts
+	n, owed := 0, d.owed
+	for ; n < len(d.lingering) && d.owed > enough; n++ {
+		e.rested(d.lingering[n].envelope)
+	}
+	d.lingering = slices.Delete(d.lingering, 0, n)
+	e.counts.Curbed += uint64(owed - d.owed)
 }
 
 // sweepPasts forgets messages that no host MTA has in its queue any longer.
@@ -345,7 +357,7 @@ func (e *engine) recallAll(ev recalled) {
 		if p == nil {
 			p = e.addPast(in.Message, in.At)
 		}
-		o := &Outcome{Class: Delivered, Status: in.Status, Reply: in.Reply, Earlier: true, Via: &Via{MX: in.MX, Addr: in.Addr}}
+		o := recalledOutcome(in)
 		for _, id := range in.Recipients {
 			if _, known := p.debts[id]; !known {
 				p.debts[id] = debt{outcome: o}

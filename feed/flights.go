@@ -352,7 +352,7 @@ func (e *engine) sessionFreed(now time.Time, s *session, t *trial) {
 	}
 	e.wake(h)
 	if h.limit.failures >= failedCohort && len(h.sessions) == 0 && !h.down(now) {
-		via := t.via
+		via := *t.via
 		e.fall(now, h, t.failure(&via))
 	}
 }

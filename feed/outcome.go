@@ -89,7 +89,7 @@ type verdict struct {
 // A trial is one report before the table: the only place that says what happens next to a recipient.
 type trial struct {
 	rep      *report
-	via      Via
+	via      *Via // of its own: outcomes outlive the trial, and must not hold its content
 	flight   *flight
 	accepted int  // RCPTs that got 2xx
 	tooMany  int  // recipients the host took before it said "too many"; 0 when it did not
@@ -105,7 +105,8 @@ type trial struct {
 
 // newTrial finds what the replies mean for the transaction as a whole: the fate of every recipient whose RCPT was accepted.
 func newTrial(rep *report, f *flight) *trial {
-	t := &trial{rep: rep, via: f.via, flight: f}
+	via := f.via
+	t := &trial{rep: rep, via: &via, flight: f}
 	for _, r := range rep.rcpts {
 		if r.Code/100 == 2 {
 			t.accepted++
@@ -113,7 +114,7 @@ func newTrial(rep *report, f *flight) *trial {
 	}
 	switch {
 	case rep.stuck:
-		t.whole = verdict{outcome: &Outcome{Class: Deferred, Uncertain: true, Status: wire.Enhanced{Class: 4, Subject: 3}, Err: rep.err, Via: &t.via}}
+		t.whole = verdict{outcome: &Outcome{Class: Deferred, Uncertain: true, Status: wire.Enhanced{Class: 4, Subject: 3}, Err: rep.err, Via: t.via}}
 	case rep.mail.Code/100 != 2:
 		t.whole = t.judgeMail()
 	case rep.dotted:
@@ -216,7 +217,7 @@ func (t *trial) judgeFinal() verdict {
 	r := t.rep.final
 	switch r.Code / 100 {
 	case 2:
-		return verdict{outcome: &Outcome{Class: Delivered, Status: statusOf(r, 2), Reply: r, Via: &t.via}}
+		return verdict{outcome: &Outcome{Class: Delivered, Status: statusOf(r, 2), Reply: r, Via: t.via}}
 	case 4:
 		return t.replied(Deferred, r)
 	case 5:
@@ -230,9 +231,9 @@ func (t *trial) judgeFinal() verdict {
 		}
 		return t.replied(Failed, r)
 	case 0:
-		return verdict{outcome: &Outcome{Class: Deferred, Uncertain: true, Status: t.lost().Status, Err: t.rep.err, Via: &t.via}}
+		return verdict{outcome: &Outcome{Class: Deferred, Uncertain: true, Status: t.lost().Status, Err: t.rep.err, Via: t.via}}
 	default:
-		return verdict{outcome: &Outcome{Class: Deferred, Uncertain: true, Status: status450, Reply: r, Via: &t.via}}
+		return verdict{outcome: &Outcome{Class: Deferred, Uncertain: true, Status: status450, Reply: r, Via: t.via}}
 	}
 }
 
@@ -328,7 +329,7 @@ func (t *trial) acceptedBefore(i int) int {
 
 // replied is the verdict that follows from the remote host's own words: 5xx is final, 4xx is worth another host.
 func (t *trial) replied(c Class, r wire.Reply) verdict {
-	v := verdict{outcome: &Outcome{Class: c, Status: statusOf(r, r.Code/100), Reply: r, Via: &t.via}}
+	v := verdict{outcome: &Outcome{Class: c, Status: statusOf(r, r.Code/100), Reply: r, Via: t.via}}
 	if c == Deferred {
 		v.step = stepElsewhere
 	}
@@ -352,7 +353,7 @@ func isUnknown(r wire.Reply) bool { return r.Code >= 500 && r.Code <= 504 }
 
 // broken is the verdict on a reply that makes no sense where it stands.
 func (t *trial) broken(r wire.Reply) verdict {
-	return t.disordered(&Outcome{Class: Deferred, Status: status450, Reply: r, Via: &t.via})
+	return t.disordered(&Outcome{Class: Deferred, Status: status450, Reply: r, Via: t.via})
 }
 
 // stopped is the verdict on a dialogue that broke off before DATA was answered. A server that reads one command of a group and
@@ -386,15 +387,15 @@ func (t *trial) stalled() bool {
 // lost is the outcome of a dialogue that broke off.
 func (t *trial) lost() *Outcome {
 	if r := t.rep.mail; r.Code != 0 && r.Code/100 != 2 {
-		return &Outcome{Class: Deferred, Status: statusOf(r, 4), Reply: r, Via: &t.via}
+		return &Outcome{Class: Deferred, Status: statusOf(r, 4), Reply: r, Via: t.via}
 	}
-	return &Outcome{Class: Deferred, Status: statusOfError(t.rep.err), Err: t.rep.err, Via: &t.via}
+	return &Outcome{Class: Deferred, Status: statusOfError(t.rep.err), Err: t.rep.err, Via: t.via}
 }
 
 // cut is the verdict on a dialogue that we ourselves broke off before the end of data: for want of time, or because this process
 // stops at once.
 func (t *trial) cut() verdict {
-	o := &Outcome{Class: Deferred, Status: outcomeBudget.Status, Err: t.rep.err, Via: &t.via}
+	o := &Outcome{Class: Deferred, Status: outcomeBudget.Status, Err: t.rep.err, Via: t.via}
 	if errors.Is(t.rep.err, net.ErrClosed) {
 		o.Status = outcomeDraining.Status
 		return verdict{outcome: o}

@@ -71,6 +71,7 @@ func TestParseProblems(t *testing.T) {
 		{"a peer nobody knows", "[lmtp]\npeers = [\"nobody-of-that-name\"]\n", `f:2:1: lmtp.peers: no user "nobody-of-that-name" on this machine; write a name of /etc/passwd, or a number`},
 		{"LMTP for the network", "[lmtp]\nlisten = [\"tcp:192.0.2.1:24\"]\n", `f:2:1: lmtp.listen: LMTP knows no authentication: .* open_tcp = true`},
 		{"a ledger at a relative path", "[ledger]\npath = \"x.db\"\n", `f:2:1: ledger.path: "x.db" is not an absolute path .*`},
+		{"a ledger in the delivery records", "[log]\ndeliveries = \"/tmp/x\"\n[ledger]\npath = \"/tmp//x\"\n", `f:4:1: ledger.path: /tmp//x is log.deliveries' file already`},
 		{"a ledger synced somehow", "[ledger]\nsync = \"always\"\n", `f:2:1: ledger.sync: "always" is not one of process, power`},
 		{"a ledger that is not waited for", "[ledger]\nwait = \"0s\"\n", `f:2:1: ledger.wait: must be longer than 0s`},
 		{"a ledger that lingers for ever", "[ledger]\nlinger = \"1000h\"\n", `f:2:1: ledger.linger: must be from "0s" to ledger.keep`},

@@ -101,6 +101,9 @@ func (s Status) write(w io.Writer) {
 
 // writeAlarms writes what an operator has to mend.
 func (s Status) writeAlarms(w io.Writer) {
+	if s.Records.Trouble != "" {
+		fmt.Fprintf(w, "\nDelivery records are not written: %s\n", wire.Clean(s.Records.Trouble, 200))
+	}
 	if s.Ledger != nil && !s.Ledger.Open {
 		fmt.Fprintf(w, "\nThe ledger is not in use, so what is delivered now may be delivered again after a crash: %s\n", s.Ledger.Trouble)
 	}

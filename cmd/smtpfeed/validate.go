@@ -206,6 +206,9 @@ var ledgerSyncs = map[string]ledger.Sync{"process": ledger.Process, "power": led
 // validatePlaces checks the delivery records' path and the admin socket. The admin socket shows addresses and lets its reader
 // profile the process, so it is never offered to a network.
 func validatePlaces(c Config, bad reporter) {
+	if p := c.Ledger.Path; p != "" && filepath.Clean(p) == filepath.Clean(c.Log.Deliveries) {
+		bad("ledger.path", "%s is log.deliveries' file already", p)
+	}
 	if c.Log.Wait.Duration <= 0 {
 		bad("log.wait", "must be longer than 0s")
 	}

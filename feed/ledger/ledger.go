@@ -21,8 +21,9 @@ const (
 const (
 	defaultKeep  = 120 * time.Hour
 	defaultQueue = 200_000
-	// defaultLazy is how long a forgotten message may wait for a commit to ride along with.
-	defaultLazy = time.Second
+	// defaultLazy is how long a forgotten message may wait for a commit to ride along with. What is not forgotten when the process is killed
+	// is remembered by the next one, and equal words that were submitted on purpose would be taken for the same message.
+	defaultLazy = 20 * time.Millisecond
 	// After a failure the file is tried again after firstRetry, and then twice as late each time up to lastRetry.
 	firstRetry = time.Second
 	lastRetry  = 10 * time.Second

@@ -115,7 +115,11 @@ func (s *store) look() error {
 		return &damage{fmt.Sprintf("the file was cut from %d to %d octets while it was in use", s.size, info.Size())}
 	}
 	now := time.Now()
-	if now.Sub(s.lookedAt) < looked {
+	unlinked := false // at once where it costs nothing more
+	if st, ok := info.Sys().(*syscall.Stat_t); ok {
+		unlinked = st.Nlink == 0
+	}
+	if now.Sub(s.lookedAt) < looked && !unlinked {
 		return nil
 	}
 	s.lookedAt = now
