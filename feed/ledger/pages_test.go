@@ -109,7 +109,7 @@ func TestStructureThatBboltWouldTrust(t *testing.T) {
 		}, "has a wrong"},
 		"a root behind the end":    {func(e *editor) { e.point(16, 1<<50) }, "is outside of the file"},
 		"no list of free pages":    {func(e *editor) { e.point(32, 1<<64-1) }, "is outside of the file"},
-		"a free list that is none": {func(e *editor) { e.point(32, e.pages-1) }, ""},
+		"a free list that is none": {func(e *editor) { e.point(32, e.root) }, ""},
 		"a free list that counts to the moon": {func(e *editor) {
 			order.PutUint16(e.at(e.free)[10:], 0xfff0)
 		}, "is no list of free pages"},
