@@ -42,7 +42,8 @@ func New(c Config) *Feeder {
 }
 
 // Run is the event loop. It returns when Drain has finished or ctx is done; then every envelope is settled, and every
-// session and lookup it started has ended. After ctx is done it waits for nobody: connections are closed where they stand.
+// session and lookup it started has ended. After ctx is done it waits for nobody but the ledger, for
+// Config.LedgerWait at most: connections are closed where they stand.
 func (f *Feeder) Run(ctx context.Context) {
 	life, end := context.WithCancel(context.Background())
 	defer end()

@@ -172,5 +172,8 @@ func (l *limit) String() string {
 	if l.noChunking {
 		words = append(words, "no chunking")
 	}
+	if l.noParams {
+		words = append(words, "MAIL without SIZE and BODY")
+	}
 	return strings.Join(words, ", ")
 }

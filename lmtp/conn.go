@@ -42,7 +42,7 @@ type conn struct {
 	r, w      int
 	line      []byte // what is left of the line go-smtp is reading; part of buf
 	inContent bool   // the host was told to send its content, and its end was not found yet
-	inputErr  error  // what ended the input, once it has; never nil again (a deadline too ends it for good)
+	inputErr  error  // what ended the input, once it has; a deadline of the host's too ends it for good
 	ended     bool   // by us, while the host may still listen
 
 	gone     chan struct{} // closed when the host left, or we: it cannot read replies any more
