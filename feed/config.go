@@ -3,6 +3,7 @@ package feed
 import (
 	"cmp"
 	"context"
+	"crypto/x509"
 	"io"
 	"log/slog"
 	"net"
@@ -41,11 +42,49 @@ type Config struct {
 	LedgerLinger     time.Duration // how long a host MTA may take to note replies that it has read; 0 is no time
 	LedgerRecipients int           // how many delivered recipients are remembered at most; 0 is 1,000,000
 
+	TLS      TLS
+	Observer Observer // nil: nobody wants to know how TLS went
+
 	Resolver Resolver
 	Dial     func(ctx context.Context, to netip.AddrPort) (net.Conn, error) // nil is TCP
 	Log      *slog.Logger                                                   // nil discards
 	Trace    io.Writer                                                      // events and actions as text, for replay; nil is off
 	Seed     uint64                                                         // orders equally preferred hosts; 0 draws one at random
+}
+
+// TLS is how sessions are protected where no policy of the receiver says so. DANE and MTA-STS come with the resolver's routes.
+type TLS struct {
+	Mode         TLSMode
+	Destinations []Destination  // for domains that are to be treated otherwise; the longest match counts
+	Roots        *x509.CertPool // of certificates that a policy wants verified; nil is the system's
+	Tickets      int            // servers whose sessions can be resumed; 0 is 10,000
+}
+
+// A TLSMode is how much TLS a session must have when nothing else is known of its host.
+type TLSMode uint8
+
+const (
+	TLSOff           TLSMode = iota // STARTTLS is not spoken
+	TLSOpportunistic                // where offered, with any certificate; plaintext where that fails
+	TLSRequired                     // with any certificate; no mail without
+	TLSVerified                     // with a certificate for one of Destination.Names, or without them for the configured host's own name
+)
+
+// A Destination is what the operator wants for mail to some domain, whatever its receiver publishes. Host names are those of the routing map.
+type Destination struct {
+	Domain   string // as folded by resolver.Fold; ".example.net" for the subdomains of example.net; "*" for all
+	Mode     TLSMode
+	Names    []string // that TLSVerified accepts in a certificate; ".example.net" accepts any name below; empty: the configured host's
+	Implicit bool     // TLS from the first octet (RFC 8314 section 3)
+	Auth     *Credentials
+
+	AuthInClear bool // Auth is used without verified TLS too
+}
+
+// Credentials are how we say who we are to a relay (RFC 4954).
+type Credentials struct {
+	User, Password string
+	Mechanisms     []string // that may be used, the first one offered is; empty: PLAIN, then LOGIN
 }
 
 // A Resolver finds routes. *resolver.Resolver is the real one.

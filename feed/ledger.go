@@ -37,6 +37,7 @@ type Delivery struct {
 	Reply      wire.Reply     // the remote host's own words, its text clean
 	MX         string         // the exchanger's name
 	Addr       netip.AddrPort // where it was reached
+	DSN        bool           // it took over the duty to notify (RFC 3461)
 }
 
 // messageIDOf names a message.

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/miekg/dns"
+
+	"github.com/smtpfeed/smtpfeed/resolver/sts"
 )
 
 // Families says which address families are asked for and used.
@@ -30,6 +32,11 @@ type Config struct {
 	Self         func(netip.Addr) bool // is this address ours (RFC 5321 section 5.1); nil: never
 	CacheEntries int                   // answers kept at most; 0: 500,000
 	Stale        time.Duration         // how long past its TTL an answer serves while asking again fails; 0: 15 min; negative: never
+
+	DANE    bool           // ask for TLSA records where the DNS is signed (RFC 7672)
+	TrustAD []netip.Prefix // servers whose AD bit is believed; nil: loopback. The way to them must be safe from forgery
+	Port    uint16         // of exchangers whose route names none, for the names of TLSA records; 0: 25
+	STS     *sts.Store     // MTA-STS policies; nil: none are looked for. Whoever made it closes it, after the Resolver
 
 	// Dial connects to a server; network is "udp" or "tcp". Nil: a net.Dialer. Tests give an in-memory network.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)

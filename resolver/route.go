@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"net/netip"
 	"time"
+
+	"github.com/smtpfeed/smtpfeed/resolver/sts"
 )
 
 // A Route is where mail for one domain goes (RFC 5321 section 5.1): plain data, safe to share once returned.
@@ -12,6 +14,9 @@ type Route struct {
 	MX       []MX      // ascending preference, then name; at least one has an address
 	Implicit bool      // there was no MX record: the domain's own addresses (RFC 5321 section 5.1)
 	Expires  time.Time // when the facts must be asked again
+
+	STS      *sts.Policy // MTA-STS policy to apply (RFC 8461); nil is none
+	STSError error       // why there is no fresh policy although the domain announces one, an *sts.Error; nil is no trouble
 }
 
 // An MX is one mail exchanger of a Route.
@@ -22,6 +27,29 @@ type MX struct {
 	Port       uint16       // 0: the configured SMTP port
 	Configured bool         // named by a static route or as a fallback: the operator chose it, wherever it lives
 	Err        error        // why Addrs is empty or lacks a family, for explanations; nil when all is known
+	Secure     bool         // a trusted resolver has validated by DNSSEC what led to the name and to its addresses
+	DANE       *DANE        // what the DNS says of its keys; nil: DANE does not apply to it
+}
+
+// A DANE is what was learned of an exchanger's TLSA records, over DNSSEC from end to end (RFC 7672).
+type DANE struct {
+	Base    string   // TLSA base domain without port and protocol: the first reference identifier, and the name for SNI
+	Names   []string // all reference identifiers (RFC 7672 section 3.2.2), Base first
+	Records []TLSA   // as published, usable or not; never empty unless Err is set
+	Err     error    // the records exist or may exist, and could not be had: the exchanger must not be used. An *Error
+}
+
+// A TLSA is one record (RFC 6698 section 2.1).
+type TLSA struct {
+	Usage    uint8  // 2 is DANE-TA, 3 is DANE-EE; 0 and 1 are unusable for SMTP (RFC 7672 section 3.1.3)
+	Selector uint8  // 0 is the whole certificate, 1 its public key
+	Matching uint8  // 0 is the full content, 1 its SHA-256, 2 its SHA-512
+	Data     string // octets, not hexadecimal
+}
+
+// String is the record as a zone file has it: "3 1 1 0123abcd...".
+func (t TLSA) String() string {
+	return fmt.Sprintf("%d %d %d %x", t.Usage, t.Selector, t.Matching, t.Data)
 }
 
 // FallbackPreference is the preference of configured fallback hosts: behind every MX record's 16 bits.

@@ -26,9 +26,11 @@ type Config struct {
 	Routes   []RouteSection `toml:"route,omitempty"`
 	VERP     []VERPSection  `toml:"verp,omitempty"`
 	TLS      TLSSection     `toml:"tls"`
-	Log      LogSection     `toml:"log"`
-	Ledger   LedgerSection  `toml:"ledger"`
-	Admin    AdminSection   `toml:"admin"`
+
+	Submission SubmissionSection `toml:"submission"`
+	Log        LogSection        `toml:"log"`
+	Ledger     LedgerSection     `toml:"ledger"`
+	Admin      AdminSection      `toml:"admin"`
 }
 
 // LMTPSection is where and how mail is taken from the host MTA.
@@ -38,16 +40,19 @@ type LMTPSection struct {
 	Peers          []string `toml:"peers"`    // users who may connect to a unix socket, by name or number; empty: whoever the socket's mode lets
 	OpenTCP        bool     `toml:"open_tcp"` // tcp: addresses other than loopback are allowed
 	MaxMessageSize Size     `toml:"max_message_size"`
-	Memory         Size     `toml:"memory"` // message bytes held at once
-	Budget         Duration `toml:"budget"` // from the host's final dot to our last reply
+	Memory         Size     `toml:"memory"`     // message bytes held at once
+	Budget         Duration `toml:"budget"`     // from the host's final dot to our last reply
+	DSN            bool     `toml:"dsn"`        // take the duty to notify over from the host MTA (RFC 3461)
+	RequireTLS     bool     `toml:"requiretls"` // offer REQUIRETLS (RFC 8689)
 }
 
 // DNSSection is whom to ask, and how hard.
 type DNSSection struct {
 	Servers []Server `toml:"servers"` // empty: those of /etc/resolv.conf
 	Timeout Duration `toml:"timeout"`
-	Window  int      `toml:"window"` // questions in flight at start
-	Stale   Duration `toml:"stale"`  // how long past its TTL an answer serves while asking again fails; 0 is never
+	Window  int      `toml:"window"`   // questions in flight at start
+	Stale   Duration `toml:"stale"`    // how long past its TTL an answer serves while asking again fails; 0 is never
+	TrustAD []Prefix `toml:"trust_ad"` // servers that are believed when they say that an answer is validated
 }
 
 // SMTPSection is how mail is sent.
@@ -87,6 +92,12 @@ type Timeouts struct {
 type RouteSection struct {
 	Domain string   `toml:"domain"` // ".example.net" means the subdomains of example.net
 	Hosts  []string `toml:"hosts"`
+
+	TLS         string   `toml:"tls,omitempty"`           // off, opportunistic, required or verified; "" is tls.mode, and verified with auth
+	Names       []string `toml:"names,omitempty"`         // that a certificate may have; empty: the host's
+	ImplicitTLS bool     `toml:"implicit_tls,omitempty"`  // TLS from the first octet; always on port 465
+	Auth        string   `toml:"auth,omitempty"`          // file with user and password
+	AuthInClear bool     `toml:"auth_in_clear,omitempty"` // also without verified TLS
 }
 
 // VERPSection is a rule for personal envelope senders; see feed.VERP.
@@ -104,9 +115,36 @@ func (v VERPSection) rule() feed.VERP {
 
 // TLSSection is what protection a session must have.
 type TLSSection struct {
-	Mode   string `toml:"mode"`
-	DANE   bool   `toml:"dane"`
-	MTASTS bool   `toml:"mta_sts"`
+	Mode     string `toml:"mode"` // off, opportunistic or required
+	DANE     bool   `toml:"dane"`
+	MTASTS   bool   `toml:"mta_sts"`
+	Policies string `toml:"policies"` // where MTA-STS policies outlive the process; "" is nowhere
+	Roots    string `toml:"roots"`    // certificates of authorities, a PEM file; "" is the system's
+	Tickets  int    `toml:"tickets"`  // servers whose sessions can be resumed
+
+	Destinations []DestinationSection `toml:"destination,omitempty"`
+	Report       ReportSection        `toml:"report"`
+}
+
+// DestinationSection is what the operator wants for mail to some domain.
+type DestinationSection struct {
+	Domain string   `toml:"domain"`          // ".example.net" means the subdomains of example.net
+	Mode   string   `toml:"mode"`            // off, opportunistic, required or verified
+	Names  []string `toml:"names,omitempty"` // that a certificate may have, for verified
+}
+
+// ReportSection is what receivers are told about how TLS with them went (RFC 8460).
+type ReportSection struct {
+	Directory    string `toml:"directory"`    // where reports are written; "" is none
+	Mail         bool   `toml:"mail"`         // and sent to those who ask for them, through submission
+	Organization string `toml:"organization"` // "" is the hostname
+	Contact      string `toml:"contact"`      // address of the operator; "" is postmaster at the hostname
+}
+
+// SubmissionSection is where smtpfeed hands over mail of its own: notifications and reports.
+type SubmissionSection struct {
+	Host string `toml:"host"` // the host MTA's smtpd, as in a route's hosts; "" is none
+	From string `toml:"from"` // header From of that mail; "" is postmaster at the hostname
 }
 
 // LogSection is what is told to whom.

@@ -7,7 +7,31 @@ type MailParams struct {
 	Size         int64 // SIZE=n when > 0 (RFC 1870)
 	EightBitMIME bool  // BODY=8BITMIME (RFC 6152)
 	SMTPUTF8     bool  // RFC 6531
+	RequireTLS   bool  // RFC 8689
+	MailDSN            // RFC 3461
 }
+
+// A MailDSN is what MAIL says about notifications (RFC 3461 section 4). The zero value says nothing.
+type MailDSN struct {
+	Ret   string // "FULL", "HDRS" or ""
+	EnvID string // decoded, printable ASCII, at most 100 octets; "" is none
+}
+
+// RcptParams are what one RCPT says about notifications (RFC 3461 section 4). The zero value says nothing.
+type RcptParams struct {
+	Notify Notify
+	ORCPT  string // "rfc822;original@example.org": the type and the decoded address; "" is none
+}
+
+// Notify is a set of what a recipient's sender wants to be told (RFC 3461 section 4.1); 0 is not said.
+type Notify uint8
+
+const (
+	NotifyNever Notify = 1 << iota // alone
+	NotifySuccess
+	NotifyFailure
+	NotifyDelay
+)
 
 // Commands without arguments, with their CRLF; and the end of mail data behind a body that ends in CRLF.
 const (
