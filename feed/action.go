@@ -21,6 +21,11 @@ type (
 		timeout time.Duration // of the connection; the later stages have their own
 
 		configured bool // the operator named the host: its addresses may be prohibited
+
+		policy  *policy
+		sni     string // the name to ask for in TLS; "" for none
+		plain   bool   // without TLS: the host was seen to fail at it
+		reduced bool   // with a ClientHello that fits one packet: the host was seen to fail at a larger one
 	}
 
 	// transmit orders a transaction on an opened session. At most two are in a session's hands at once, the second one only
@@ -44,6 +49,9 @@ type (
 		entry  Entry
 	}
 
+	// observe tells the Observer how TLS went.
+	observe struct{ results []TLSResult }
+
 	// settle tells an envelope's Sink the outcome of some of its recipients.
 	settle struct {
 		envelope    *Envelope
@@ -56,6 +64,7 @@ func (dial) isAction()     {}
 func (transmit) isAction() {}
 func (hangup) isAction()   {}
 func (keep) isAction()     {}
+func (observe) isAction()  {}
 func (settle) isAction()   {}
 
 type (
@@ -71,9 +80,18 @@ type order struct {
 	body        *wire.Body
 	header      []byte // a header line that goes before the body; nil is none
 	to          []wire.Address
-	lockstep    bool      // each command waits for the reply to the one before it
-	chunked     bool      // the body goes by BDAT
-	plain       bool      // MAIL has no parameter that can be done without
-	deadline    time.Time // of the envelope that ends first: no octet of the end of data leaves after it
-	latest      time.Time // of the envelope that ends last: no final reply is waited for after it
+	notify      []wire.RcptParams // what each wants to be told; nil is nothing
+	lockstep    bool              // each command waits for the reply to the one before it
+	chunked     bool              // the body goes by BDAT
+	plain       bool              // MAIL has no parameter that can be done without
+	deadline    time.Time         // of the envelope that ends first: no octet of the end of data leaves after it
+	latest      time.Time         // of the envelope that ends last: no final reply is waited for after it
+}
+
+// notifyOf is what the i-th recipient's RCPT says of notifications, to a host that offers them (RFC 3461 section 5.2.1).
+func (o *order) notifyOf(i int, caps wire.Caps) wire.RcptParams {
+	if o.notify == nil || !caps.DSN {
+		return wire.RcptParams{}
+	}
+	return o.notify[i]
 }

@@ -157,6 +157,7 @@ func (c Config) withDefaults() Config {
 	c.LedgerWait = cmp.Or(c.LedgerWait, 5*time.Second)
 	c.LedgerKeep = cmp.Or(c.LedgerKeep, 5*24*time.Hour)
 	c.LedgerRecipients = cmp.Or(c.LedgerRecipients, 1_000_000)
+	c.TLS.Tickets = cmp.Or(c.TLS.Tickets, ticketServers)
 	c.Timeouts = c.Timeouts.withDefaults()
 	if c.Dial == nil {
 		// Keep-alive probes would cost three system calls a session, and every wait of ours ends by itself.
@@ -185,6 +186,7 @@ func (t Timeouts) withDefaults() Timeouts {
 
 // of is how long a reply at this stage may take in all.
 func (t Timeouts) of(s stage) time.Duration {
-	return [...]time.Duration{stageGreeting: t.Greeting, stageHello: t.Hello, stageReset: t.Mail, stageMail: t.Mail,
+	return [...]time.Duration{stageGreeting: t.Greeting, stageHello: t.Hello, stageStartTLS: t.StartTLS,
+		stageHandshake: t.StartTLS, stageAuth: t.Hello, stageReset: t.Mail, stageMail: t.Mail,
 		stageRcpt: t.Rcpt, stageData: t.Data, stageBody: t.Body, stageFinal: t.Final, stageQuit: t.Quit}[s]
 }

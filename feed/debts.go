@@ -113,7 +113,7 @@ func (e *engine) keptOutcome(o *Outcome) *Outcome {
 
 // recalledOutcome is a delivery of an earlier attempt.
 func recalledOutcome(d *Delivery) *Outcome {
-	return &Outcome{Class: Delivered, Status: d.Status, Reply: d.Reply, Earlier: true, Via: &Via{MX: d.MX, Addr: d.Addr}}
+	return &Outcome{Class: Delivered, Status: d.Status, Reply: d.Reply, Earlier: true, Via: &Via{MX: d.MX, Addr: d.Addr, DSN: d.DSN}}
 }
 
 // owe notes a delivery. What is new goes to the ledger. told is whether the recipient's envelope is about to be told of it, and not that
@@ -375,7 +375,7 @@ func deliveryOf(id MessageID, now time.Time, o *Outcome) Delivery {
 	text := wire.Clean(o.Reply.Text, maxKeptText)
 	d := Delivery{Message: id, At: now, Status: o.Status, Reply: wire.Reply{Code: cmp.Or(o.Reply.Code, 250), Enhanced: o.Reply.Enhanced, Text: text}}
 	if o.Via != nil {
-		d.MX, d.Addr = o.Via.MX, o.Via.Addr
+		d.MX, d.Addr, d.DSN = o.Via.MX, o.Via.Addr, o.Via.DSN
 	}
 	return d
 }

@@ -28,7 +28,10 @@ type engine struct {
 	forsaken  map[sessionID]bool // given up by the watchdog, and not ended yet
 	timers    timers
 
-	resolving int // lookups under way
+	asking map[string][]*route // per domain whose lookup is under way, the routes that wait for it
+
+	usual        *policy // of exchangers of which nothing else is known
+	destinations map[string]*Destination
 
 	shelf      []shelved // routes that nobody needs, the oldest first
 	shelfTimer timer
@@ -43,6 +46,8 @@ type engine struct {
 	leaving        int       // sessions that were hung up and have not ended
 	exhausted      time.Time // until when this machine is believed to have no descriptors or ports left
 	exhaustedTimer timer
+
+	observed []TLSResult // for the Observer
 
 	dirty []*host     // to be pumped at the next take
 	told  []*envelope // have outcomes for their Sinks
@@ -78,6 +83,7 @@ func (c *counts) settled(o *Outcome) {
 func newEngine(c Config) *engine {
 	e := &engine{config: c, envelopes: map[string]*envelope{}, messages: map[messageKey]*message{}, coming: map[source]int{}, streams: map[messageKey]*stream{},
 		routes: map[string]*route{}, hosts: map[string]*host{}, sessions: map[sessionID]*session{}, forsaken: map[sessionID]bool{}}
+	e.asking, e.usual, e.destinations = map[string][]*route{}, usualPolicy(c.TLS.Mode), destinationsOf(c.TLS)
 	e.shelfTimer.due = e.sweepShelf
 	e.exhaustedTimer.due = e.feedHungry
 	e.rejudgeTimer.due = func(time.Time) {}
@@ -105,7 +111,7 @@ func (e *engine) step(now time.Time, ev event) {
 			e.leaveWaiting(now, env, outcomeCancelled)
 		}
 	case resolved:
-		e.settleRoute(now, ev)
+		e.resolved(now, ev)
 	case connected:
 		e.sessionConnected(ev)
 	case opened:
@@ -144,6 +150,10 @@ func (e *engine) take() []action {
 		e.pumpDirty()
 	}
 	e.flush()
+	if len(e.observed) > 0 {
+		e.act(observe{results: e.observed})
+		e.observed = nil
+	}
 	acts := e.acts
 	clear(e.spare)
 	e.acts, e.spare = e.spare[:0], acts
@@ -166,7 +176,7 @@ func (e *engine) wakeAt() (at time.Time, ok bool) { return e.timers.next() }
 
 // quiet says that nothing is unsettled, in flight, open or asked for.
 func (e *engine) quiet() bool {
-	return len(e.envelopes) == 0 && len(e.sessions) == 0 && e.resolving == 0 && len(e.keeping.held) == 0
+	return len(e.envelopes) == 0 && len(e.sessions) == 0 && len(e.asking) == 0 && len(e.keeping.held) == 0
 }
 
 // untaken says that a host MTA has not taken all that it was told of deliveries, and is not known to be gone.
@@ -182,7 +192,7 @@ func (e *engine) hint(now time.Time, ev hinted) {
 	}
 	rt := e.routes[ev.domain]
 	if rt == nil || rt.unsettled == 0 {
-		rt = e.routeOf(now, ev.domain)
+		rt = e.routeOf(now, ev.domain, needNothing)
 	}
 	if ev.expected {
 		rt.expected = true
@@ -216,13 +226,13 @@ func (e *engine) drain(now time.Time) {
 	}
 	for _, rt := range sorted(e.routes) {
 		if rt.state == routeResolving { // nobody waits for it any more
-			e.resolving--
 			for r := rt.waiting.head; r != nil; r = r.next {
 				r.envelope.message.asking--
 			}
-			delete(e.routes, rt.domain)
+			delete(e.routes, rt.id())
 		}
 	}
+	clear(e.asking)
 	for _, s := range sorted(e.sessions) {
 		if s.state == sessionReady || s.state == sessionDialing {
 			e.close(s)

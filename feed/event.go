@@ -62,8 +62,9 @@ type (
 	opened struct {
 		session sessionID
 		caps    wire.Caps
-		fixup   bool          // the greeting is a PIX firewall's: never pipeline behind a body
-		source  netip.Addr    // our end of the connection; zero when unknown
+		fixup   bool       // the greeting is a PIX firewall's: never pipeline behind a body
+		source  netip.Addr // our end of the connection; zero when unknown
+		tls     protection
 		connect time.Duration // since the dial action
 	}
 
@@ -118,6 +119,9 @@ const (
 	stageConnect stage = iota
 	stageGreeting
 	stageHello
+	stageStartTLS  // the reply to STARTTLS
+	stageHandshake // TLS, until the first reply inside it was read
+	stageAuth
 	stageIdle // between transactions
 	stageReset
 	stageMail
@@ -130,7 +134,7 @@ const (
 
 // String is the stage as traces and error texts name it.
 func (s stage) String() string {
-	return [...]string{"connect", "greeting", "hello", "idle", "rset", "mail", "rcpt", "data", "body", "final", "quit"}[s]
+	return [...]string{"connect", "greeting", "hello", "starttls", "handshake", "auth", "idle", "rset", "mail", "rcpt", "data", "body", "final", "quit"}[s]
 }
 
 // A closing says why a session ended.
@@ -140,6 +144,7 @@ type closing struct {
 	err     error      // the reason otherwise; nil for an orderly end
 	local   bool       // this machine ran out of something: the host is not to blame
 	noRoute bool       // this machine has no way to addresses of that family
+	tls     *tlsError  // TLS failed, or the host is not whom the policy wants
 }
 
 // orderly says that the session ended because we wanted it to.

@@ -24,8 +24,8 @@ type exchange struct {
 func (x *exchange) commands(caps wire.Caps) []byte {
 	b := make([]byte, 0, 128+64*len(x.order.to))
 	b = x.appendMail(b, caps)
-	for _, to := range x.order.to {
-		b = wire.AppendRCPT(b, to)
+	for i, to := range x.order.to {
+		b = wire.AppendRCPT(b, to, x.order.notifyOf(i, caps))
 	}
 	if x.order.chunked {
 		return b
@@ -40,6 +40,10 @@ func (x *exchange) appendMail(b []byte, caps wire.Caps) []byte {
 	m := wire.MailParams{
 		EightBitMIME: caps.EightBitMIME && !x.order.plain && (x.order.params.EightBitMIME || x.order.body.Has8Bit()),
 		SMTPUTF8:     caps.SMTPUTF8 && x.order.params.SMTPUTF8,
+	}
+	m.RequireTLS = x.order.params.RequireTLS // no host without is sent it
+	if caps.DSN {
+		m.MailDSN = x.order.params.DSN
 	}
 	if caps.HasSize && !x.order.plain {
 		m.Size = x.size()

@@ -30,6 +30,8 @@ type Feeder struct {
 	lookups  []string // ordered in this round
 	work     sync.WaitGroup
 	tracer   *tracer
+
+	kit *tlsKit // the sessions'
 }
 
 type inspect struct{ answer chan Snapshot }
@@ -38,7 +40,7 @@ type inspect struct{ answer chan Snapshot }
 func New(c Config) *Feeder {
 	c = c.withDefaults()
 	return &Feeder{config: c, events: make(chan event, eventBacklog), inspect: make(chan inspect),
-		stopped: make(chan struct{}), engine: newEngine(c), speakers: map[sessionID]*speaker{}, tracer: newTracer(c.Trace)}
+		stopped: make(chan struct{}), engine: newEngine(c), speakers: map[sessionID]*speaker{}, kit: newTLSKit(c.TLS), tracer: newTracer(c.Trace)}
 }
 
 // Run is the event loop. It returns when Drain has finished or ctx is done; then every envelope is settled, and every
@@ -151,6 +153,8 @@ func (f *Feeder) carryOut(life context.Context) {
 			}
 		case keep:
 			f.keep(a)
+		case observe:
+			f.config.Observer.ObserveTLS(a.results)
 		case settle:
 			a.envelope.Sink.Settle(a.settlements)
 		}

@@ -28,6 +28,8 @@ type flight struct {
 	chunked    bool      // its body goes by BDAT
 	plain      bool      // its MAIL has no parameter that can be done without
 	dressed    bool      // it has one
+	wanted     bool      // it refused mail without before
+	bare       bool      // the host offers TLS, and the session is without since that failed
 	ascii      bool      // the host offers no SMTPUTF8: domains are told in A-labels
 	proven     bool      // the host was seen to answer a group as it should
 	served     bool      // its session had a recipient accepted before
@@ -57,12 +59,15 @@ func (e *engine) transmit(now time.Time, s *session) bool {
 	f.chunked = s.caps.Chunking && !h.limit.noChunking && e.config.ChunkingFrom > 0 && f.message.body.Size() >= e.config.ChunkingFrom
 	f.plain = h.limit.noParams
 	f.dressed = !f.plain && (s.caps.HasSize || s.caps.EightBitMIME && (f.message.key.params.EightBitMIME || f.message.body.Has8Bit()))
+	f.bare, f.wanted = s.plain && s.caps.StartTLS, h.limit.wantsTLS
 	f.ascii = !s.caps.SMTPUTF8 && f.message.key.params.SMTPUTF8
 	f.via = Via{MX: h.name, Addr: h.addrs[s.addr], Source: s.source, Session: uint64(s.id), Transaction: uint64(f.id),
-		Recipients: len(rs), Reused: s.done > 0 || len(s.flights) > 0}
+		Recipients: len(rs), Reused: s.done > 0 || len(s.flights) > 0,
+		TLS: s.tls.name, Policy: h.policy.word, Verified: s.tls.verified, DSN: s.caps.DSN}
 	if !f.via.Reused {
 		f.via.Connect = s.connect
 	}
+	e.observeFlight(s, f)
 	f.message.refs++
 	h.flying += len(rs)
 	e.countTransaction(s, f)
@@ -82,6 +87,11 @@ func (e *engine) fitting(now time.Time, s *session, rs []*recipient) (fit []*rec
 		// RFC 1870 section 6.1 spares it a MAIL that it would refuse.
 		e.unused(s)
 		e.passBy(now, s, rs, status534, fmt.Errorf("message of %d octets is larger than the %d that the host takes", m.body.Size(), most))
+		return nil
+	}
+	if m.key.params.RequireTLS && !s.caps.RequireTLS {
+		e.unused(s)
+		e.passBy(now, s, rs, status5730, errNeedsTLS)
 		return nil
 	}
 	if s.caps.SMTPUTF8 || !m.key.params.SMTPUTF8 { // only with the parameter are there addresses beyond ASCII
@@ -124,7 +134,7 @@ func (e *engine) passBy(now time.Time, s *session, rs []*recipient, status wire.
 		return
 	}
 	h := s.host
-	via := Via{MX: h.name, Addr: h.addrs[s.addr], Source: s.source, Session: uint64(s.id)}
+	via := Via{MX: h.name, Addr: h.addrs[s.addr], Source: s.source, Session: uint64(s.id), TLS: s.tls.name, Policy: h.policy.word, Verified: s.tls.verified}
 	v := verdict{step: stepElsewhere, free: true, outcome: &Outcome{Class: Failed, Status: status, Via: &via, Err: why}}
 	if rs[0].envelope.message.verp != nil {
 		h.alone -= len(rs)
@@ -158,6 +168,12 @@ func orderOf(now time.Time, f *flight) *order {
 	}
 	for i, r := range f.recipients {
 		o.to[i] = r.address()
+		if wants := r.envelope.Notify; wants != nil {
+			if o.notify == nil {
+				o.notify = make([]wire.RcptParams, len(f.recipients))
+			}
+			o.notify[i] = wants[r.index]
+		}
 		if f.ascii {
 			o.to[i], _ = r.ascii() // fitting has seen that it can be
 		}
@@ -299,7 +315,7 @@ func (e *engine) learn(now time.Time, s *session, t *trial) {
 	}
 	e.learnManners(now, s, t)
 	switch {
-	case t.stale, t.confused, t.noBDAT, t.undress:
+	case t.stale, t.confused, t.noBDAT, t.undress, t.insists:
 		// nobody's fault
 	case t.rep.local:
 	case t.ends() && !t.good():
@@ -320,6 +336,10 @@ func (e *engine) learnManners(now time.Time, s *session, t *trial) {
 	}
 	if t.undress {
 		h.limit.plain(now)
+	}
+	if t.insists {
+		h.limit.insists(now)
+		e.mark(s)
 	}
 	if t.confused || t.desynced() && !t.noBDAT && !t.refusedEarly() {
 		h.limit.careful(now, t.flight.rode || !t.confused)

@@ -12,13 +12,16 @@ const maxAddrs = 32
 // passedOver is how many recipients of a lane a cut passes over, looking for such as the session may carry.
 const passedOver = 256
 
-// A host is a mail exchanger we may connect to. Exchangers of different names are one host when their address sets are equal,
-// so the domains of a provider meet here whatever its exchangers are called.
+// A host is a mail exchanger we may connect to, under one policy. Exchangers of different names are one host when their address sets and
+// policies are equal, so the domains of a provider meet here whatever its exchangers are called. A policy that looks at names has them in
+// its key, so there they are several.
 type host struct {
 	keys  []string // in engine.hosts; the first one is the canonical one
 	name  string   // the first exchanger's name
 	addrs []netip.AddrPort
 	rank  uint64
+
+	policy *policy // that its sessions keep to
 
 	configured bool // some route of the configuration names it: its addresses may be prohibited
 
@@ -64,8 +67,8 @@ type lane struct {
 
 // hostOf finds or makes the host with these addresses. An exchanger whose IPv6 addresses become known later is the same host: what is
 // known of it first is often only what came in the additional section.
-func (e *engine) hostOf(now time.Time, name string, addrs []netip.AddrPort) *host {
-	key, key4 := keysOf(name, addrs)
+func (e *engine) hostOf(now time.Time, name string, addrs []netip.AddrPort, p *policy) *host {
+	key, key4 := keysOf(name, addrs, p)
 	if h := e.hosts[key]; h != nil {
 		return h
 	}
@@ -74,17 +77,20 @@ func (e *engine) hostOf(now time.Time, name string, addrs []netip.AddrPort) *hos
 		e.name(h, key)
 		return h
 	}
-	h := e.newHost(name, key, addrs)
+	h := e.newHost(name, key, addrs, p)
 	if e.hosts[key4] == nil && key4 != "" {
 		e.name(h, key4)
 	}
 	return h
 }
 
-// keysOf names a set of addresses; and, with the exchanger's name, those of them that are IPv4. The name must be there: anybody can
+// keysOf names a set of addresses under a policy; and, with the exchanger's name, those of them that are IPv4. The name must be there: anybody can
 // publish somebody else's IPv4 address beside an IPv6 address of his own, and must not get the other's mail for it.
-func keysOf(name string, addrs []netip.AddrPort) (all, v4 string) {
+func keysOf(name string, addrs []netip.AddrPort, p *policy) (all, v4 string) {
 	b, end := make([]byte, 0, 64), 0
+	if p.key != "" {
+		b = append(append(b, p.key...), '|')
+	}
 	for _, a := range addrs { // IPv4 stands first
 		b = append(a.AppendTo(b), ' ')
 		if a.Addr().Is4() {
@@ -98,8 +104,8 @@ func keysOf(name string, addrs []netip.AddrPort) (all, v4 string) {
 	return all, v4
 }
 
-func (e *engine) newHost(name, key string, addrs []netip.AddrPort) *host {
-	h := &host{name: name, addrs: addrs, rank: rankOf(e.config.Seed, key), bad: make([]time.Time, len(addrs))}
+func (e *engine) newHost(name, key string, addrs []netip.AddrPort, p *policy) *host {
+	h := &host{name: name, policy: p, addrs: addrs, rank: rankOf(e.config.Seed, key), bad: make([]time.Time, len(addrs))}
 	h.laneOf = make(map[*message]*lane)
 	h.limit = limit{window: 1, cap: e.config.SessionsPerHost, recipients: e.config.RecipientsPerTransaction, life: e.config.LimitsTTL}
 	h.forget.due = func(now time.Time) { e.tidy(now, h) }

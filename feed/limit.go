@@ -33,6 +33,9 @@ type limit struct {
 	noRiding          bool          // no commands behind a body
 	noPipelining      bool          // no commands behind commands either
 	noChunking        bool          // no BDAT, whatever the EHLO reply offers
+	noTLS             bool          // TLS fails: sessions that may be plaintext are
+	smallHello        bool          // TLS fails with a ClientHello that does not fit one packet
+	wantsTLS          bool          // without TLS it refused mail
 	noParams          bool          // MAIL goes without SIZE and BODY, whatever it offers
 	life              time.Duration // how long what was learned is believed without being seen again
 	rides             bool          // commands behind a body were answered as they should: new sessions need not prove it again
@@ -137,6 +140,22 @@ func (l *limit) plain(now time.Time) {
 	l.until = now.Add(l.life)
 }
 
+// tlsFails notes that TLS failed. What is tried next: a ClientHello that fits one packet, and after that plaintext.
+func (l *limit) tlsFails(now time.Time, reduced bool) {
+	if reduced {
+		l.noTLS = true
+	} else {
+		l.smallHello = true
+	}
+	l.until = now.Add(l.life)
+}
+
+// insists notes that the host refuses mail without TLS, which was tried without since TLS had failed.
+func (l *limit) insists(now time.Time) {
+	l.noTLS, l.wantsTLS = false, true
+	l.until = now.Add(l.life)
+}
+
 // expire forgets what was learned too long ago.
 func (l *limit) expire(now time.Time, recipients int) {
 	if l.until.IsZero() || now.Before(l.until) {
@@ -171,6 +190,12 @@ func (l *limit) String() string {
 	}
 	if l.noChunking {
 		words = append(words, "no chunking")
+	}
+	switch {
+	case l.noTLS:
+		words = append(words, "no TLS")
+	case l.smallHello:
+		words = append(words, "reduced ClientHello")
 	}
 	if l.noParams {
 		words = append(words, "MAIL without SIZE and BODY")

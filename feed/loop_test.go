@@ -88,7 +88,7 @@ func TestPredict(t *testing.T) {
 	p, err := Predict(t.Context(), Config{Resolver: table, RecipientsPerTransaction: 100}, domains)
 	require.NoError(t, err)
 	require.Len(t, p.Groups, 2, "domains whose exchangers have one address are one group")
-	assert.Equal(t, Group{Host: p.Groups[0].Host, Addrs: []string{"192.0.2.1:25"}, Domains: []string{"one.test", "two.test"},
+	assert.Equal(t, Group{Host: p.Groups[0].Host, Addrs: []string{"192.0.2.1:25"}, Policy: "no TLS", Domains: []string{"one.test", "two.test"},
 		Recipients: 252, Sessions: p.Groups[0].Sessions, Transactions: 3}, p.Groups[0], "252 recipients are three transactions")
 	assert.Equal(t, 4, p.Transactions, "one more for the other host")
 	require.Len(t, p.Unroutable, 1)

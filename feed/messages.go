@@ -153,7 +153,7 @@ func (e *engine) admit(now time.Time, in *Envelope) {
 			e.tell(now, r, outcomeDraining)
 			continue
 		}
-		r.route = e.routeOf(now, in.Routes[i])
+		r.route = e.routeOf(now, in.Routes[i], needOf(in.Params))
 		e.engage(r.route)
 		if !e.carry(now, r) {
 			continue

@@ -102,6 +102,7 @@ type trial struct {
 	stale    bool // a reused session that was dead when the transaction came
 	confused bool // somebody's verdict was careful
 	undress  bool // a server that offered SIZE or 8BITMIME and refuses it in MAIL
+	insists  bool // a server that refuses mail without TLS, of which TLS had failed
 	noBDAT   bool // a server that offered CHUNKING and does not know BDAT
 	whole    verdict
 }
@@ -147,6 +148,8 @@ func (t *trial) judgeMail() verdict {
 		// RFC 5321 section 4.1.1.11: it does not know a parameter, though it offered them. The message may do without.
 		t.undress = true
 		return verdict{step: stepAgain, outcome: t.replied(Failed, r).outcome, free: true}
+	case r.Code == 530 && t.flight.bare:
+		return t.judgeBare(r)
 	case r.Code/100 == 5 && r.Code != 503:
 		return t.replied(Failed, r)
 	case r.Code/100 == 4:
@@ -154,6 +157,18 @@ func (t *trial) judgeMail() verdict {
 	default:
 		return t.broken(r)
 	}
+}
+
+// judgeBare is the table for a server that wants TLS (RFC 3207 section 4 has 530 for it) and was spared it, because that had failed: it is tried
+// once more, and believed when that fails again.
+func (t *trial) judgeBare(r wire.Reply) verdict {
+	v := t.replied(Failed, r)
+	if t.flight.wanted {
+		v.outcome.Status = wire.Enhanced{Class: 5, Subject: 7, Detail: 10}
+		return v
+	}
+	t.insists = true
+	return verdict{step: stepAgain, outcome: v.outcome, free: true}
 }
 
 // judgeData is the table for a transaction that never came to its end of data.

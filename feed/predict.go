@@ -23,6 +23,7 @@ type Prediction struct {
 type Group struct {
 	Host         string   // name of the exchanger
 	Addrs        []string // "192.0.2.1:25"
+	Policy       string   // what its sessions keep to: "opportunistic", "dane", "mta-sts mx.example.net" ...
 	Domains      []string // sorted
 	Recipients   int
 	Sessions     int
@@ -126,7 +127,7 @@ func (o *oracle) group(id sessionID) *Group {
 	h := o.engine.sessions[id].host
 	g := o.groups[h]
 	if g == nil {
-		g = &Group{Host: h.name}
+		g = &Group{Host: h.name, Policy: h.policy.String()}
 		for _, a := range h.addrs {
 			g.Addrs = append(g.Addrs, a.String())
 		}

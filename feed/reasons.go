@@ -40,7 +40,15 @@ func statusOfError(err error) wire.Enhanced {
 // refusal of the message: a 5xx greeting too is temporary (RFC 5321 section 3.1 lets a host refuse all service so).
 func hostOutcome(c closing, via *Via) *Outcome {
 	o := &Outcome{Class: Deferred, Via: via, Reply: c.reply, Err: c.err}
+	var auth *authError
 	switch {
+	case c.tls != nil:
+		o.Status = c.tls.status
+		if c.reply.Code != 0 {
+			o.Err = nil
+		}
+	case errors.As(c.err, &auth):
+		o.Status = status478
 	case c.reply.Code/100 == 4:
 		o.Status, o.Err = statusOf(c.reply, 4), nil
 	case c.reply.Code != 0:

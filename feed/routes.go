@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/smtpfeed/smtpfeed/resolver"
+	"github.com/smtpfeed/smtpfeed/resolver/sts"
 )
 
 const (
@@ -32,12 +33,15 @@ const (
 // A route is the engine's view of one domain: its recipients wait here until its hosts are known.
 type route struct {
 	domain     string
+	need       need // of the messages whose recipients it is for
 	state      routeState
 	candidates []candidate   // ascending preference; equal ones in an order of our own
 	waiting    recipientList // while resolving
 	arrived    recipientList // only inside admit: recipients of one envelope, kept together
 	expected   bool          // its host is to be dialled as soon as it is known
 	unsettled  int           // recipients, twins included; while above 0 every candidate's host counts this route
+	refused    *Outcome      // what an exchanger that must not be used would have its recipients told; nil: there is none
+	sts        *sts.Policy
 	expires    time.Time
 	keep       time.Time // when nobody needs it: until when it is remembered
 }
@@ -54,9 +58,16 @@ type shelved struct {
 	keep  time.Time
 }
 
-// routeOf finds the domain's route or orders its lookup.
-func (e *engine) routeOf(now time.Time, domain string) *route {
-	rt := e.routes[domain]
+// id is the route's key in engine.routes.
+func (rt *route) id() string { return routeID(rt.domain, rt.need) }
+
+func routeID(domain string, n need) string {
+	return domain + [...]string{needNothing: "", needTLS: " requiretls", needDelivery: " tls-optional"}[n]
+}
+
+// routeOf finds the domain's route for messages of this need, or orders its lookup.
+func (e *engine) routeOf(now time.Time, domain string, n need) *route {
+	rt := e.routes[routeID(domain, n)]
 	stale := rt != nil && rt.state == routeKnown && rt.unsettled == 0 && now.After(rt.expires)
 	if rt != nil && !stale {
 		return rt
@@ -64,11 +75,13 @@ func (e *engine) routeOf(now time.Time, domain string) *route {
 	if stale {
 		e.removeRoute(now, rt)
 	}
-	rt = &route{domain: domain}
-	e.routes[domain] = rt
-	e.counts.Lookups++
-	e.resolving++
-	e.act(lookup{domain: domain})
+	rt = &route{domain: domain, need: n}
+	e.routes[rt.id()] = rt
+	e.asking[domain] = append(e.asking[domain], rt)
+	if len(e.asking[domain]) == 1 {
+		e.counts.Lookups++
+		e.act(lookup{domain: domain})
+	}
 	return rt
 }
 
@@ -125,34 +138,38 @@ func (e *engine) unshelve(now time.Time) {
 	e.shelf[0] = shelved{}
 	e.shelf = e.shelf[1:]
 	rt := s.route
-	if rt.unsettled == 0 && rt.keep.Equal(s.keep) && e.routes[rt.domain] == rt {
+	if rt.unsettled == 0 && rt.keep.Equal(s.keep) && e.routes[rt.id()] == rt {
 		e.removeRoute(now, rt)
 	}
 }
 
 // removeRoute takes a route that nobody needs out of the table.
 func (e *engine) removeRoute(now time.Time, rt *route) {
-	delete(e.routes, rt.domain)
+	delete(e.routes, rt.id())
 	for _, c := range rt.candidates {
 		c.host.named--
 		e.tidy(now, c.host)
 	}
 }
 
-// settleRoute takes the answer of a lookup.
-func (e *engine) settleRoute(now time.Time, ev resolved) {
-	rt := e.routes[ev.domain]
+// resolved takes the answer of a lookup, for all routes that wait for it.
+func (e *engine) resolved(now time.Time, ev resolved) {
 	if ev.grown {
 		e.growHosts(now, ev)
 		return
 	}
-	if rt == nil && e.draining {
-		return
-	}
-	if rt == nil || rt.state != routeResolving {
+	routes := e.asking[ev.domain]
+	if routes == nil && !e.draining {
 		panic("BUG: resolved a domain nobody asked for: " + ev.domain)
 	}
-	e.resolving--
+	delete(e.asking, ev.domain)
+	for _, rt := range routes {
+		e.settleRoute(now, rt, ev)
+	}
+}
+
+// settleRoute gives a route its hosts, or its recipients the reason why there are none.
+func (e *engine) settleRoute(now time.Time, rt *route, ev resolved) {
 	list := rt.waiting
 	rt.waiting = recipientList{}
 	for r := list.head; r != nil; r = r.next {
@@ -166,7 +183,7 @@ func (e *engine) settleRoute(now time.Time, ev resolved) {
 	failure := e.candidatesOf(now, rt, ev)
 	if failure != nil {
 		rt.state = routeGone
-		delete(e.routes, rt.domain)
+		delete(e.routes, rt.id())
 		for !list.empty() {
 			e.conclude(now, list.pop(), failure)
 		}
@@ -184,12 +201,23 @@ func (e *engine) settleRoute(now time.Time, ev resolved) {
 	e.dialAhead(now, rt)
 }
 
-// growHosts gives the hosts of a route the addresses that became known after it was.
+// growHosts gives the hosts of a domain's routes the addresses that became known after they were.
 func (e *engine) growHosts(now time.Time, ev resolved) {
-	for _, mx := range ev.route.MX {
-		addrs, _ := e.dialable(mx)
-		if key, key4 := keysOf(mx.Name, addrs); e.hosts[key] == nil && e.hosts[key4] != nil {
-			e.hostOf(now, mx.Name, addrs)
+	for _, n := range []need{needNothing, needTLS, needDelivery} {
+		rt := e.routes[routeID(ev.domain, n)]
+		if rt == nil {
+			continue
+		}
+		for i := range ev.route.MX {
+			mx := &ev.route.MX[i]
+			addrs, _ := e.dialable(*mx)
+			p, no := e.policyOf(rt, &ev.route, mx)
+			if no != nil {
+				continue
+			}
+			if key, key4 := keysOf(mx.Name, addrs, p); e.hosts[key] == nil && e.hosts[key4] != nil {
+				e.hostOf(now, mx.Name, addrs, p)
+			}
 		}
 	}
 }
@@ -199,15 +227,22 @@ func (e *engine) candidatesOf(now time.Time, rt *route, ev resolved) *Outcome {
 	if ev.err != nil {
 		return routeOutcome(ev.err)
 	}
-	rt.expires = ev.route.Expires
+	rt.expires, rt.sts = ev.route.Expires, ev.route.STS
+	e.observeRoute(rt, &ev.route)
 	prohibited := false
-	for _, mx := range ev.route.MX {
-		addrs, dropped := e.dialable(mx)
+	for i := range ev.route.MX {
+		mx := &ev.route.MX[i]
+		addrs, dropped := e.dialable(*mx)
 		prohibited = prohibited || dropped
 		if len(addrs) == 0 || len(rt.candidates) == maxCandidates {
 			continue
 		}
-		h := e.hostOf(now, mx.Name, addrs)
+		p, no := e.policyOf(rt, &ev.route, mx)
+		if no != nil {
+			e.refuse(rt, mx, no)
+			continue
+		}
+		h := e.hostOf(now, mx.Name, addrs, p)
 		h.configured = h.configured || mx.Configured
 		if !slices.ContainsFunc(rt.candidates, func(c candidate) bool { return c.host == h }) {
 			h.named++
@@ -215,6 +250,9 @@ func (e *engine) candidatesOf(now time.Time, rt *route, ev resolved) *Outcome {
 		}
 	}
 	rt.introduce()
+	if len(rt.candidates) == 0 && rt.refused != nil {
+		return rt.refused
+	}
 	if len(rt.candidates) == 0 {
 		return unreachableOutcome(ev.route, prohibited)
 	}
@@ -279,7 +317,7 @@ func (e *engine) spread(now time.Time, rt *route, list *recipientList) {
 // place puts a recipient into the lane of the best host that is left for it, or settles it when none is: with what it met
 // last, or when that is nil with the reason why its hosts are down.
 func (e *engine) place(now time.Time, r *recipient, last *Outcome) {
-	if e.routes[r.route.domain] != r.route && e.reroute(now, r) {
+	if e.routes[r.route.id()] != r.route && e.reroute(now, r) {
 		return
 	}
 	i := r.route.choose(now, r.tried)
@@ -289,6 +327,8 @@ func (e *engine) place(now time.Time, r *recipient, last *Outcome) {
 		h := r.route.candidates[i].host
 		h.torn = h.torn || h.silent && len(r.route.candidates) > 1
 		e.enqueue(h, r)
+	case last != nil && last.Class == Failed && r.route.refused != nil && r.route.refused.Class == Deferred:
+		e.conclude(now, r, r.route.refused) // what one refuses for good, the one that must not be used now might take later
 	case last != nil && (last.Class != Failed || !r.route.untried(r.tried)):
 		e.conclude(now, r, last)
 	default:
@@ -302,7 +342,7 @@ func (rt *route) untried(tried uint16) bool { return int(tried) != 1<<len(rt.can
 // reroute gives a carrier whose own envelope gave up long ago, and whose route was forgotten meanwhile, the route that its
 // twins have now. It says whether that one must be waited for.
 func (e *engine) reroute(now time.Time, r *recipient) bool {
-	r.route, r.tried = e.routeOf(now, r.route.domain), 0
+	r.route, r.tried = e.routeOf(now, r.route.domain, r.route.need), 0
 	if r.route.state != routeResolving {
 		return false
 	}

@@ -32,8 +32,12 @@ type speaker struct {
 	giveUp context.CancelFunc // ends a dial
 	hung   bool               // hangup was called; the loop's
 
-	conn    net.Conn
+	kit  *tlsKit
+	raw  net.Conn // the connection; conn is it, or TLS on it
+	conn net.Conn
+
 	reader  *wire.Reader
+	tls     protection
 	caps    wire.Caps
 	fixup   bool
 	started time.Time
@@ -53,7 +57,7 @@ type hearing struct {
 // startSpeaker begins a session. It ends with one ended event.
 func (f *Feeder) startSpeaker(life context.Context, d dial) *speaker {
 	ctx, giveUp := context.WithCancel(life)
-	s := &speaker{id: d.session, config: &f.config, events: f.events, orders: make(chan *order, 2),
+	s := &speaker{id: d.session, config: &f.config, kit: f.kit, events: f.events, orders: make(chan *order, 2),
 		heard: make(chan hearing, 1), giveUp: giveUp, started: time.Now()}
 	f.work.Go(func() {
 		defer giveUp()
@@ -89,9 +93,10 @@ func (s *speaker) run(ctx context.Context, d dial) closing {
 	if c := s.dial(ctx, d); !c.orderly() {
 		return c
 	}
-	defer context.AfterFunc(ctx, func() { s.conn.Close() })()
-	defer s.conn.Close()
-	if c := s.greet(); !c.orderly() {
+	// Not conn: what TLS says at its end may wait for a peer that does not read.
+	defer context.AfterFunc(ctx, func() { s.raw.Close() })()
+	defer s.raw.Close()
+	if c := s.prepare(d); !c.orderly() {
 		return c
 	}
 	s.conn.SetReadDeadline(time.Time{}) // from here on the sender's clock ends every wait
@@ -100,9 +105,9 @@ func (s *speaker) run(ctx context.Context, d dial) closing {
 		defer close(received)
 		s.receive()
 	}()
-	s.events <- opened{session: s.id, caps: s.caps, fixup: s.fixup, source: sourceOf(s.conn), connect: time.Since(s.started)}
+	s.events <- opened{session: s.id, caps: s.caps, fixup: s.fixup, source: sourceOf(s.raw), tls: s.tls, connect: time.Since(s.started)}
 	c := s.converse(ctx)
-	s.conn.Close()
+	s.raw.Close()
 	<-received
 	return c
 }
@@ -135,7 +140,7 @@ func (s *speaker) dial(ctx context.Context, d dial) closing {
 		return closing{stage: stageConnect, err: brokenAt(stageConnect, err), local: isLocal(err),
 			noRoute: errors.Is(err, syscall.ENETUNREACH) || errors.Is(err, syscall.EAFNOSUPPORT)}
 	}
-	s.conn, s.reader = conn, wire.NewReader(conn)
+	s.raw, s.conn, s.reader = conn, conn, wire.NewReader(conn)
 	s.events <- connected{session: s.id}
 	return closing{}
 }
@@ -209,9 +214,14 @@ func (s *speaker) turnedAway(at stage, r wire.Reply, err error) closing {
 	if err != nil {
 		return closing{stage: at, err: brokenAt(at, err)}
 	}
-	s.conn.SetWriteDeadline(time.Now().Add(s.config.Timeouts.Quit))
-	s.conn.Write([]byte(wire.QUIT)) // best effort: the session is over either way
+	s.quitNow()
 	return closing{stage: at, reply: r}
+}
+
+// quitNow says goodbye, as best as it can: the session is over either way.
+func (s *speaker) quitNow() {
+	s.conn.SetWriteDeadline(time.Now().Add(s.config.Timeouts.Quit))
+	s.conn.Write([]byte(wire.QUIT))
 }
 
 // isFixup recognises the greeting of a PIX firewall's "fixup", which hides all but digits and stars, and which mishandles

@@ -25,8 +25,12 @@ type session struct {
 	addr    int // index in host.addrs
 	state   sessionState
 	caps    wire.Caps
+	told    map[*route]bool // to the Observer; nil without one
 	fixup   bool
 	source  netip.Addr
+	tls     protection
+	plain   bool          // dialled without TLS, since the host was seen to fail at it
+	reduced bool          // dialled with a reduced ClientHello
 	connect time.Duration // spent on opening; told with its first transaction
 	flights []*flight     // in its hands, in the order of the wire
 	begun   int           // transactions given to it
@@ -140,7 +144,9 @@ func (e *engine) dial(now time.Time, h *host, addr int) {
 	if h.downCount > 0 {
 		e.counts.Probes++
 	}
-	e.act(dial{session: s.id, to: h.addrs[addr], timeout: e.config.ConnectTimeout, configured: h.configured})
+	s.plain, s.reduced = h.policy.level == levelMay && h.limit.noTLS, h.limit.smallHello
+	e.act(dial{session: s.id, to: h.addrs[addr], timeout: e.config.ConnectTimeout, configured: h.configured,
+		policy: h.policy, sni: h.sni(), plain: s.plain, reduced: s.reduced})
 }
 
 // relieve closes sessions at rest for hosts that wait for the process's budget: the one idle longest first, as SMTPfeed did.
@@ -263,7 +269,8 @@ func (e *engine) sessionOpened(now time.Time, ev opened) {
 	}
 	h := s.host
 	h.dialing--
-	s.caps, s.fixup, s.source, s.connect = ev.caps, ev.fixup, ev.source, ev.connect
+	s.caps, s.fixup, s.source, s.connect, s.tls = ev.caps, ev.fixup, ev.source, ev.connect, ev.tls
+	e.countTLS(ev.tls)
 	e.counts.SessionsTotal++
 	wasDoubtful := h.doubtful()
 	e.answered(h)
@@ -331,6 +338,8 @@ func (e *engine) dialFailed(now time.Time, s *session, c closing) {
 	case c.local:
 		e.exhausted = now.Add(exhaustedFor)
 		e.timers.set(&e.exhaustedTimer, e.exhausted)
+		return
+	case c.tls != nil && e.tlsFailed(s, c.tls):
 		return
 	case c.noRoute:
 		e.familyOf(h, s.addr).fails(now, e.config.DownTime)

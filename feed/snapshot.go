@@ -56,6 +56,11 @@ type Snapshot struct {
 	Shared          uint64 // recipients that an equally preferred host with free hands took over
 	Probes          uint64 // dials to a host that was down, to see whether it still is
 	Stuck           uint64 // sessions that made no progress and were given up: faults of ours
+	TLSSessions     uint64 // of SessionsTotal, with TLS
+	TLSResumed      uint64 // of those, resumed ones
+	TLSVerified     uint64 // of those, with the certificate that a policy wants
+	TLSFailed       uint64 // dials that ended over TLS
+	TLSFallbacks    uint64 // of those, tried again with a reduced ClientHello or in plaintext
 	Stale           uint64 // reused sessions that turned out dead, replaced at nobody's cost
 
 	HostStates []HostState // by name; only hosts with recipients waiting, sessions or something remembered
@@ -70,6 +75,7 @@ type HostState struct {
 	Cap      int       // concurrency earned so far
 	Down     time.Time // zero, or when it may be tried again
 	Reason   string    // why it is down
+	Policy   string    // what its sessions keep to, as words
 	Learned  string    // limits learned, as words; "" when none
 }
 
@@ -77,7 +83,7 @@ type HostState struct {
 func (e *engine) snapshot(now time.Time) Snapshot {
 	s := e.counts.Snapshot
 	s.At = now
-	s.Messages, s.Envelopes, s.Resolving = len(e.messages), len(e.envelopes), e.resolving
+	s.Messages, s.Envelopes, s.Resolving = len(e.messages), len(e.envelopes), len(e.asking)
 	s.Hosts, s.Sessions, s.Saturated = len(e.hosts), len(e.sessions), len(e.hungry)
 	s.Remembered = e.debts.owed
 	for _, h := range e.keeping.held {
@@ -116,7 +122,7 @@ func (h *host) stateAt(now time.Time) HostState {
 		addrs[i] = a.String()
 	}
 	st := HostState{Name: h.name, Addrs: strings.Join(addrs, ","), Waiting: h.waiting, Sessions: len(h.sessions),
-		Cap: h.limit.sessions(), Learned: h.limit.String()}
+		Cap: h.limit.sessions(), Policy: h.policy.String(), Learned: h.limit.String()}
 	if h.down(now) {
 		st.Down, st.Reason = h.downUntil, h.downOutcome.Reason()
 	}

@@ -1,6 +1,7 @@
 package feed
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"strconv"
@@ -157,6 +158,18 @@ func capsText(ev opened) string {
 	if ev.caps.HasSize {
 		fmt.Fprintf(&b, " size=%d", ev.caps.Size)
 	}
+	if ev.tls.name != "" {
+		b.WriteString(" tls")
+	}
+	if ev.tls.verified {
+		b.WriteString(" verified")
+	}
+	if ev.caps.StartTLS {
+		b.WriteString(" starttls")
+	}
+	if ev.caps.RequireTLS {
+		b.WriteString(" requiretls")
+	}
 	if ev.fixup {
 		b.WriteString(" fixup")
 	}
@@ -210,6 +223,9 @@ func closingText(c closing) string {
 	if c.local {
 		text += " local"
 	}
+	if c.tls != nil {
+		text += " tls=" + c.tls.result
+	}
 	if c.noRoute {
 		text += " noroute"
 	}
@@ -222,7 +238,7 @@ func actionText(a action) string {
 	case lookup:
 		return "lookup " + a.domain
 	case dial:
-		return fmt.Sprintf("dial s%d %s", a.session, a.to)
+		return fmt.Sprintf("dial s%d %s%s", a.session, a.to, dialText(a))
 	case transmit:
 		return transmitText(a)
 	case hangup:
@@ -233,6 +249,8 @@ func actionText(a action) string {
 			return fmt.Sprintf("hangup s%d abort", a.session)
 		}
 		return fmt.Sprintf("hangup s%d", a.session)
+	case observe:
+		return observeText(a)
 	case keep:
 		return keepText(a)
 	case settle:
@@ -244,6 +262,29 @@ func actionText(a action) string {
 	default:
 		panic(fmt.Sprintf("BUG: unknown action %T", a))
 	}
+}
+
+// dialText is what is unusual about a dial.
+func dialText(d dial) (text string) {
+	if d.policy != nil && d.policy.key != "" {
+		text = fmt.Sprintf(" policy=%q", d.policy.String())
+	}
+	if d.plain {
+		text += " plain"
+	}
+	if d.reduced {
+		text += " reduced"
+	}
+	return text
+}
+
+// observeText is a line a result.
+func observeText(a observe) string {
+	lines := make([]string, len(a.results))
+	for i, r := range a.results {
+		lines[i] = fmt.Sprintf("observe %s %s %s %s", r.Domain, r.Policy, r.MX, cmp.Or(r.Result, "success"))
+	}
+	return strings.Join(lines, "\n")
 }
 
 func transmitText(a transmit) string {

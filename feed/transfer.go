@@ -1,6 +1,7 @@
 package feed
 
 import (
+	"bytes"
 	"errors"
 	"net"
 	"os"
@@ -16,6 +17,8 @@ const (
 	chunk = 88 << 10
 	// tail is how many octets of a body's last chunk are copied to leave in one write with the end of data.
 	tail = 1 << 10
+	// recordWait is how long a TLS record that has come is given to turn out as a reply.
+	recordWait = 20 * time.Millisecond
 )
 
 // early takes a reply that came before the end of data: the server does not want the rest. Without the end of data it has no
@@ -41,8 +44,10 @@ func (p *pipeline) writeBody(x *exchange) {
 		}
 		if len(left) == 0 {
 			if begun && p.unread() {
-				p.heardEarly(p.lastWords())
-				return
+				if h, ok := p.lastWords(); ok {
+					p.heardEarly(h)
+					return
+				}
 			}
 			p.writeEnd(x, part)
 			return
@@ -75,7 +80,7 @@ func (p *pipeline) writeChunk(x *exchange, part net.Buffers) bool {
 	p.writeUntil(p.writeBy(x))
 	written := make(chan error, 1) // from the goroutine below, which is waited for here
 	go func() {
-		_, err := part.WriteTo(p.conn)
+		_, err := p.send(part)
 		written <- err
 	}()
 	select {
@@ -95,7 +100,7 @@ func (p *pipeline) writeChunk(x *exchange, part net.Buffers) bool {
 // unread says that the peer has said something that the receiver has not had the time to read: over a fast way a body is written within
 // the time in which it is scheduled. A reply that came before the end of data must not be taken for the one behind it.
 func (p *pipeline) unread() (waits bool) {
-	c, ok := p.conn.(syscall.Conn)
+	c, ok := p.raw.(syscall.Conn)
 	if !ok {
 		return false
 	}
@@ -111,16 +116,30 @@ func (p *pipeline) unread() (waits bool) {
 	return err == nil && waits
 }
 
-// lastWords is the reply that has begun to come, if it is complete soon.
-func (p *pipeline) lastWords() hearing {
-	soon := time.NewTimer(lastWordsWait)
+// lastWords is the reply that has begun to come, if it is complete soon. Inside TLS what has come may also be a ticket or a new key: then
+// nothing is heard, and it is no reply.
+func (p *pipeline) lastWords() (hearing, bool) {
+	wait := lastWordsWait
+	if p.tls.name != "" {
+		wait = recordWait
+	}
+	soon := time.NewTimer(wait)
 	defer soon.Stop()
 	select {
 	case h := <-p.heard:
-		return h
+		return h, true
 	case <-soon.C:
-		return hearing{}
+		return hearing{}, p.tls.name == ""
 	}
+}
+
+// send writes a part of a body. TLS makes records of each piece that it is given, with a system call each, so there they go together.
+func (p *pipeline) send(part net.Buffers) (int64, error) {
+	if p.tls.name == "" {
+		return part.WriteTo(p.conn)
+	}
+	n, err := p.conn.Write(bytes.Join(part, nil))
+	return int64(n), err
 }
 
 // overheard is what the peer said while the body was on its way.
@@ -156,7 +175,7 @@ func (p *pipeline) writeEnd(x *exchange, part net.Buffers) {
 	} else {
 		part = endWithDot(part)
 	}
-	n, err := part.WriteTo(p.conn)
+	n, err := p.send(part)
 	x.report.dotted = n > size
 	x.stage, x.waiting = stageFinal, time.Now()
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/netip"
 	"os"
 	"time"
 
@@ -179,15 +180,17 @@ func defaults() Config {
 			MaxMessageSize: 64 << 20,
 			Memory:         1 << 30,
 			Budget:         seconds(540),
+			RequireTLS:     true,
 		},
-		DNS: DNSSection{Servers: []Server{}, Timeout: seconds(5), Window: 200, Stale: seconds(900)},
+		DNS: DNSSection{Servers: []Server{}, Timeout: seconds(5), Window: 200, Stale: seconds(900),
+			TrustAD: []Prefix{{netip.MustParsePrefix("127.0.0.0/8")}, {netip.MustParsePrefix("::1/128")}}},
 		SMTP: SMTPSection{
 			Port: 25, Sessions: 4000, SessionsPerHost: 10, RecipientsPerTransaction: 100,
 			ConnectTimeout: seconds(30), HedgeDelay: Duration{500 * time.Millisecond}, IdleTimeout: seconds(30), Timeouts: defaultTimeouts(),
 			DownTime: seconds(60), LimitsTTL: seconds(3600), GatherTime: seconds(2), ChunkingFrom: 256 << 10,
 			Prohibited: []Prefix{{}}, Fallback: []string{},
 		},
-		TLS:    TLSSection{Mode: "off"},
+		TLS:    TLSSection{Mode: "opportunistic", DANE: true, MTASTS: true, Policies: "/var/lib/smtpfeed/mta-sts.json", Tickets: 10_000},
 		Log:    LogSection{Deliveries: "/var/log/smtpfeed/deliveries.jsonl", Wait: seconds(30)},
 		Ledger: LedgerSection{Path: "/var/lib/smtpfeed/ledger.db", Sync: "process", Wait: seconds(5), Linger: seconds(600), Keep: seconds(5 * 86400), Recipients: 1_000_000},
 		Admin:  AdminSection{Listen: Listen{"unix:/run/smtpfeed/admin.sock"}},

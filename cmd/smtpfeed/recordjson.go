@@ -73,6 +73,8 @@ func (e *encoder) outcomeText(o *feed.Outcome) []byte {
 	b = strconv.AppendUint(append(b, `,"port":`...), uint64(via.Addr.Port()), 10)
 	b = appendAddr(append(b, `,"source":`...), via.Source)
 	b = appendString(append(b, `,"tls":`...), via.TLS)
+	b = appendString(append(b, `,"tls_policy":`...), via.Policy)
+	b = strconv.AppendBool(append(b, `,"tls_verified":`...), via.Verified)
 	b = strconv.AppendUint(append(b, `,"session":`...), via.Session, 10)
 	b = strconv.AppendUint(append(b, `,"transaction":`...), via.Transaction, 10)
 	b = strconv.AppendInt(append(b, `,"recipients":`...), int64(via.Recipients), 10)

@@ -29,7 +29,8 @@ func validate(c Config) []Problem {
 	validateTimeouts(c.SMTP, bad)
 	validateRoutes(c, bad)
 	validateVERP(c.VERP, bad)
-	validateAbsent(c, bad)
+	validateTLS(c, bad)
+	validateSubmission(c, bad)
 	validateLedger(c.Ledger, bad)
 	validatePlaces(c, bad)
 	return found
@@ -132,8 +133,8 @@ func validateRoutes(c Config, bad reporter) {
 		key := fmt.Sprintf("route.%d", i+1)
 		domain := strings.ToLower(r.Domain)
 		switch {
-		case !validDomain(domain):
-			bad(keyOr(key, ".domain", r.Domain), `%q is not a domain; write "example.net", or ".example.net" for its subdomains`, r.Domain)
+		case domain != "*" && !validDomain(domain):
+			bad(keyOr(key, ".domain", r.Domain), `%q is not a domain; write "example.net", ".example.net" for its subdomains, or "*" for all`, r.Domain)
 		case seen[domain]:
 			bad(key+".domain", "%s has a route already", r.Domain)
 		}
@@ -161,24 +162,6 @@ func keyOr(section, field, value string) string {
 		return section
 	}
 	return section + field
-}
-
-// validateAbsent refuses to promise what this version does not do: nobody may believe in protection that is not there.
-func validateAbsent(c Config, bad reporter) {
-	const absent = "is not available in this version; set %s"
-	switch c.TLS.Mode {
-	case "off":
-	case "opportunistic", "required":
-		bad("tls.mode", absent, `mode = "off"`)
-	default:
-		bad("tls.mode", "%q is not one of off, opportunistic, required", c.TLS.Mode)
-	}
-	if c.TLS.DANE {
-		bad("tls.dane", absent, "dane = false")
-	}
-	if c.TLS.MTASTS {
-		bad("tls.mta_sts", absent, "mta_sts = false")
-	}
 }
 
 func validateLedger(l LedgerSection, bad reporter) {

@@ -14,14 +14,17 @@ import (
 
 // A value on disk is one delivery:
 //
-//	octet     valueVersion
+//	octet     valueVersion, or valueWithDSN where the host took over the duty to notify
 //	16        message
 //	8         when, nanoseconds since 1970, big endian
 //	uvarints  status: class, subject, detail; reply: code, class, subject, detail
 //	strings   reply's text; exchanger; address and port as netip has it: a uvarint of the length and the octets
 //	uvarint   number of recipients, and 16 octets for each
 //	4         CRC-32C of all before it, big endian
-const valueVersion = 1
+const (
+	valueVersion = 1
+	valueWithDSN = 2
+)
 
 const (
 	idSize  = 16
@@ -44,7 +47,11 @@ func castagnoli() *crc32.Table { return crc32.MakeTable(crc32.Castagnoli) }
 // appendDelivery appends d as a value. Texts are cut at maxText.
 func appendDelivery(b []byte, d *feed.Delivery) []byte {
 	start := len(b)
-	b = append(b, valueVersion)
+	version := byte(valueVersion)
+	if d.DSN {
+		version = valueWithDSN
+	}
+	b = append(b, version)
 	b = append(b, d.Message[:]...)
 	b = binary.BigEndian.AppendUint64(b, uint64(d.At.UnixNano()))
 	b = appendEnhanced(b, d.Status)
@@ -85,7 +92,7 @@ func parseDelivery(b []byte) (feed.Delivery, error) {
 	if len(b) < 1+sumSize {
 		return feed.Delivery{}, errShort
 	}
-	if b[0] != valueVersion {
+	if b[0] != valueVersion && b[0] != valueWithDSN {
 		return feed.Delivery{}, errVersion
 	}
 	body := b[:len(b)-sumSize]
@@ -94,6 +101,7 @@ func parseDelivery(b []byte) (feed.Delivery, error) {
 	}
 	v := value{rest: body[1:]}
 	d := v.delivery()
+	d.DSN = b[0] == valueWithDSN
 	if v.err == nil && len(v.rest) > 0 {
 		v.err = errLong
 	}

@@ -20,6 +20,7 @@ func TestValueRoundTrip(t *testing.T) {
 	full := delivery(7, 3)
 	cases := map[string]func(*feed.Delivery){
 		"as usual":                       func(*feed.Delivery) {},
+		"a host that speaks DSN":         func(d *feed.Delivery) { d.DSN = true },
 		"a reply without enhanced code":  func(d *feed.Delivery) { d.Reply.Enhanced = wire.Enhanced{} },
 		"a reply without text":           func(d *feed.Delivery) { d.Reply.Text = "" },
 		"the largest numbers":            func(d *feed.Delivery) { d.Status = wire.Enhanced{Class: 5, Subject: 65535, Detail: 65535} },
@@ -75,7 +76,7 @@ func TestWrongValues(t *testing.T) {
 	}{
 		"nothing":                        {nil, errShort},
 		"only a checksum":                {good[len(body):], errShort},
-		"another version":                {with(0, valueVersion+1), errVersion},
+		"another version":                {with(0, valueWithDSN+1), errVersion},
 		"a flipped octet":                {append([]byte{valueVersion, 1}, good[2:]...), errSum},
 		"a cut value":                    {good[:len(good)-1], errSum},
 		"a cut body":                     {sealed(body[:len(body)-1]), errShort},

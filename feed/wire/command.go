@@ -1,6 +1,9 @@
 package wire
 
-import "strconv"
+import (
+	"strconv"
+	"strings"
+)
 
 // MailParams are the ESMTP parameters of one MAIL command; only what the next hop offers may be set.
 type MailParams struct {
@@ -33,9 +36,21 @@ const (
 	NotifyDelay
 )
 
+// String is the parameter's value: "NEVER", or "SUCCESS,FAILURE".
+func (n Notify) String() string {
+	var words []string
+	for i, w := range [...]string{"NEVER", "SUCCESS", "FAILURE", "DELAY"} {
+		if n&(1<<i) != 0 {
+			words = append(words, w)
+		}
+	}
+	return strings.Join(words, ",")
+}
+
 // Commands without arguments, with their CRLF; and the end of mail data behind a body that ends in CRLF.
 const (
 	DATA      = "DATA\r\n"
+	STARTTLS  = "STARTTLS\r\n"
 	RSET      = "RSET\r\n"
 	QUIT      = "QUIT\r\n"
 	EndOfData = ".\r\n"
@@ -66,15 +81,31 @@ func AppendMAIL(b []byte, from Address, p MailParams) []byte {
 	if p.SMTPUTF8 {
 		b = append(b, " SMTPUTF8"...)
 	}
+	if p.RequireTLS {
+		b = append(b, " REQUIRETLS"...)
+	}
+	if p.Ret != "" {
+		b = append(append(b, " RET="...), guarded(p.Ret)...)
+	}
+	if p.EnvID != "" {
+		b = append(append(b, " ENVID="...), guarded(EncodeXText(p.EnvID))...)
+	}
 	return append(b, "\r\n"...)
 }
 
 // AppendRCPT appends the RCPT command (RFC 5321 section 4.1.1.3) to b. There is no null forward-path: to must not be zero.
-func AppendRCPT(b []byte, to Address) []byte {
+func AppendRCPT(b []byte, to Address, p RcptParams) []byte {
 	if to.IsNull() {
 		panic("BUG: RCPT with the null path")
 	}
-	return append(append(append(b, "RCPT TO:<"...), guarded(to.text)...), ">\r\n"...)
+	b = append(append(append(b, "RCPT TO:<"...), guarded(to.text)...), '>')
+	if p.Notify != 0 {
+		b = append(append(b, " NOTIFY="...), p.Notify.String()...)
+	}
+	if p.ORCPT != "" {
+		b = append(append(b, " ORCPT="...), guarded(encodeORCPT(p.ORCPT))...)
+	}
+	return append(b, "\r\n"...)
 }
 
 // AppendBDAT appends the BDAT command (RFC 3030 section 2) for a message that goes in one chunk of size octets to b.

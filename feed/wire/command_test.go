@@ -29,11 +29,11 @@ func TestAppendCommands(t *testing.T) {
 		{"the null reverse-path", AppendMAIL(nil, Address{}, MailParams{}), "MAIL FROM:<>\r\n"},
 		{"SIZE", AppendMAIL(nil, plain, MailParams{Size: 1234}), "MAIL FROM:<a@x.org> SIZE=1234\r\n"},
 		{"no SIZE for a negative one", AppendMAIL(nil, plain, MailParams{Size: -1}), "MAIL FROM:<a@x.org>\r\n"},
-		{"all parameters", AppendMAIL(nil, plain, MailParams{1, true, true}), "MAIL FROM:<a@x.org> SIZE=1 BODY=8BITMIME SMTPUTF8\r\n"},
+		{"all parameters", AppendMAIL(nil, plain, MailParams{Size: 1, EightBitMIME: true, SMTPUTF8: true}), "MAIL FROM:<a@x.org> SIZE=1 BODY=8BITMIME SMTPUTF8\r\n"},
 		{"a quoted sender", AppendMAIL(nil, quoted, MailParams{}), "MAIL FROM:<\"a> SIZE=1\"@x.org>\r\n"},
-		{"RCPT", AppendRCPT(nil, plain), "RCPT TO:<a@x.org>\r\n"},
-		{"a quoted recipient", AppendRCPT(nil, quoted), "RCPT TO:<\"a> SIZE=1\"@x.org>\r\n"},
-		{"commands are appended", AppendRCPT([]byte("RSET\r\n"), plain), "RSET\r\nRCPT TO:<a@x.org>\r\n"},
+		{"RCPT", AppendRCPT(nil, plain, RcptParams{}), "RCPT TO:<a@x.org>\r\n"},
+		{"a quoted recipient", AppendRCPT(nil, quoted, RcptParams{}), "RCPT TO:<\"a> SIZE=1\"@x.org>\r\n"},
+		{"commands are appended", AppendRCPT([]byte("RSET\r\n"), plain, RcptParams{}), "RSET\r\nRCPT TO:<a@x.org>\r\n"},
 	} {
 		t.Run(c.rule, func(t *testing.T) {
 			assert.Equal(t, c.want, string(c.got), "the command is as RFC 5321 writes it")
@@ -43,7 +43,7 @@ func TestAppendCommands(t *testing.T) {
 
 func TestLongestCommandLine(t *testing.T) {
 	a := mustAddress(t, strings.Repeat("x", maxPath-6)+"@x.org")
-	line := AppendMAIL(nil, a, MailParams{1<<63 - 1, true, true})
+	line := AppendMAIL(nil, a, MailParams{Size: 1<<63 - 1, EightBitMIME: true, SMTPUTF8: true})
 	assert.LessOrEqual(t, len(line), 1000, "no command line has more than 1000 octets")
 }
 
@@ -68,7 +68,7 @@ func TestEmissionGuard(t *testing.T) {
 	} {
 		t.Run(c.rule, func(t *testing.T) {
 			bad := Address{text: c.arg, at: 1} // ParseAddress never makes it
-			assert.Panics(t, func() { AppendRCPT(nil, bad) }, "RCPT does not let it out")
+			assert.Panics(t, func() { AppendRCPT(nil, bad, RcptParams{}) }, "RCPT does not let it out")
 			assert.Panics(t, func() { AppendMAIL(nil, bad, MailParams{}) }, "MAIL does not let it out")
 			assert.Panics(t, func() { AppendEHLO(nil, c.arg) }, "EHLO does not let it out")
 			assert.Panics(t, func() { AppendHELO(nil, c.arg) }, "HELO does not let it out")
@@ -89,12 +89,12 @@ func TestEmissionGuardSaysWhoseFault(t *testing.T) {
 func TestCommandsWithoutArgument(t *testing.T) {
 	assert.Panics(t, func() { AppendEHLO(nil, "") }, "EHLO needs a name")
 	assert.Panics(t, func() { AppendHELO(nil, "") }, "HELO needs a name")
-	assert.Panics(t, func() { AppendRCPT(nil, Address{}) }, "there is no null forward-path")
+	assert.Panics(t, func() { AppendRCPT(nil, Address{}, RcptParams{}) }, "there is no null forward-path")
 }
 
 func TestAppendRCPTCostsNothing(t *testing.T) {
 	a, b := mustAddress(t, "a b@x.org"), make([]byte, 0, 4096)
-	assert.Zero(t, testing.AllocsPerRun(100, func() { AppendRCPT(b, a) }), "a command goes into the caller's buffer")
+	assert.Zero(t, testing.AllocsPerRun(100, func() { AppendRCPT(b, a, RcptParams{}) }), "a command goes into the caller's buffer")
 }
 
 // FuzzAddress: what ParseAddress accepts is exactly one command line, which a strict reader takes apart into the same local
@@ -118,7 +118,7 @@ func FuzzAddress(f *testing.F) {
 			require.Empty(t, s, "only the empty string is the null path")
 			return
 		}
-		line := string(AppendRCPT(nil, a))
+		line := string(AppendRCPT(nil, a, RcptParams{}))
 		local, domain, ok := readPath(t, line)
 		require.True(t, ok, "a strict reader takes the line: %q", line)
 		at := strings.LastIndexByte(s, '@')
@@ -130,7 +130,7 @@ func FuzzAddress(f *testing.F) {
 }
 
 func checkMail(t *testing.T, a Address) {
-	line := AppendMAIL(nil, a, MailParams{1<<63 - 1, true, true})
+	line := AppendMAIL(nil, a, MailParams{Size: 1<<63 - 1, EightBitMIME: true, SMTPUTF8: true})
 	assert.LessOrEqual(t, len(line), 1000, "a command line is bounded")
 	assert.Equal(t, 1, strings.Count(string(line), "\n"), "a command is one line")
 	assert.True(t, strings.HasSuffix(string(line), "> SIZE=9223372036854775807 BODY=8BITMIME SMTPUTF8\r\n"), "its parameters are ours")

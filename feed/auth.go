@@ -1,0 +1,109 @@
+package feed
+
+import (
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/emersion/go-sasl"
+
+	"github.com/smtpfeed/smtpfeed/feed/wire"
+)
+
+// maxChallenges bounds the dialogue of one AUTH: LOGIN has two.
+const maxChallenges = 8
+
+var status478 = wire.Enhanced{Class: 4, Subject: 7, Detail: 8} // RFC 4954 section 6, of class 4: mail waits until the operator has seen to it
+
+// An authError is why we could not say who we are. It is the operator's to mend, so mail waits.
+type authError struct{ reason string }
+
+func (e *authError) Error() string { return "authentication: " + e.reason }
+
+// authenticate says who we are, where the operator gave us a name for this host, and never to somebody who might be another.
+func (s *speaker) authenticate(d dial) closing {
+	who := d.policy.auth
+	if who == nil {
+		return closing{}
+	}
+	if !s.tls.verified && !d.policy.inClear {
+		return s.unauthenticated(d, "the session has no verified TLS, so the credentials are not sent (auth_in_clear allows it)")
+	}
+	client, mechanism := s.mechanism(who)
+	if client == nil {
+		return s.unauthenticated(d, fmt.Sprintf("the host offers none of the mechanisms PLAIN and LOGIN: %q", s.caps.Auth))
+	}
+	r, err := s.exchange(client)
+	switch {
+	case err != nil:
+		return closing{stage: stageAuth, err: brokenAt(stageAuth, err)}
+	case r.Code != 235:
+		c := s.unauthenticated(d, mechanism+" was refused, check the credentials: "+r.String())
+		return c
+	}
+	return closing{}
+}
+
+// unauthenticated ends the session, and tells the operator.
+func (s *speaker) unauthenticated(d dial, why string) closing {
+	s.config.Log.Error("relay: "+wire.Clean(why, 300), "addr", d.to.String(), "host", d.sni)
+	s.quitNow()
+	return closing{stage: stageAuth, err: &authError{reason: why}}
+}
+
+// mechanism is the first one that the host offers and we may use.
+func (s *speaker) mechanism(who *Credentials) (sasl.Client, string) {
+	want := who.Mechanisms
+	if len(want) == 0 {
+		want = []string{sasl.Plain, sasl.Login}
+	}
+	for _, m := range want {
+		if !slices.Contains(s.caps.Auth, m) {
+			continue
+		}
+		switch m {
+		case sasl.Plain:
+			return sasl.NewPlainClient("", who.User, who.Password), m
+		case sasl.Login:
+			return sasl.NewLoginClient(who.User, who.Password), m
+		}
+	}
+	return nil, ""
+}
+
+// exchange is the AUTH command with its challenges (RFC 4954 section 4).
+func (s *speaker) exchange(client sasl.Client) (wire.Reply, error) {
+	mechanism, first, err := client.Start()
+	if err != nil {
+		return wire.Reply{}, err
+	}
+	command := "AUTH " + mechanism
+	switch {
+	case first == nil:
+	case len(first) == 0:
+		command += " =" // an empty one, not none
+	default:
+		command += " " + base64.StdEncoding.EncodeToString(first)
+	}
+	r, err := s.ask(command+"\r\n", stageAuth)
+	for range maxChallenges {
+		if err != nil || r.Code != 334 {
+			return r, err
+		}
+		challenge, err := base64.StdEncoding.DecodeString(strings.TrimSpace(r.Text))
+		if err != nil {
+			return r, &protocolError{stage: stageAuth, reason: "sent a challenge that is not base64"}
+		}
+		answer, err := client.Next(challenge)
+		if err != nil {
+			return s.ask("*\r\n", stageAuth) // RFC 4954 section 4: cancels
+		}
+		r, err = s.ask(base64.StdEncoding.EncodeToString(answer)+"\r\n", stageAuth)
+		if err != nil {
+			return r, err
+		}
+	}
+	return r, errors.New("too many challenges")
+}

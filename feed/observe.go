@@ -1,0 +1,142 @@
+package feed
+
+import (
+	"errors"
+
+	"github.com/smtpfeed/smtpfeed/feed/wire"
+	"github.com/smtpfeed/smtpfeed/resolver"
+	"github.com/smtpfeed/smtpfeed/resolver/sts"
+)
+
+// What the Observer is told. A session counts for a domain when it first carries mail for it; an attempt that failed, for each domain whose
+// mail waited for it then. A route that has no session for a reason of its policy counts as it is resolved.
+
+// observes says that somebody wants to know.
+func (e *engine) observes() bool { return e.config.Observer != nil }
+
+// resultFor is a result for a domain under the policy of one of its hosts.
+func (rt *route) resultFor(p *policy) TLSResult {
+	r := TLSResult{Domain: rt.domain, Policy: p.kind, Strings: p.strings}
+	if p.kind == PolicySTS && rt.sts != nil {
+		r.Strings, r.Patterns = rt.sts.Text, rt.sts.MX
+	}
+	return r
+}
+
+// refuse notes that an exchanger of a route must not be used. What is temporary counts more than what is not.
+func (e *engine) refuse(rt *route, mx *resolver.MX, no *refusal) {
+	o := &Outcome{Class: Deferred, Status: no.status, Err: no.err, Via: &Via{MX: mx.Name}}
+	if no.failed {
+		o.Class = Failed
+	}
+	if rt.refused == nil || rt.refused.Class == Failed && o.Class == Deferred {
+		rt.refused = o
+	}
+	if !e.observes() || no.result == "" {
+		return
+	}
+	p := &policy{kind: PolicySTS}
+	if mx.DANE != nil {
+		p.kind = PolicyTLSA
+	}
+	r := rt.resultFor(p)
+	r.Result, r.Reason, r.MX = no.result, wire.Clean(no.err.Error(), 200), mx.Name
+	e.observed = append(e.observed, r)
+}
+
+// observeRoute tells of an MTA-STS policy that is announced and cannot be had.
+func (e *engine) observeRoute(rt *route, r *resolver.Route) {
+	var why *sts.Error
+	if !e.observes() || !errors.As(r.STSError, &why) {
+		return
+	}
+	result := rt.resultFor(&policy{kind: PolicySTS})
+	result.Result, result.Reason = why.Result, wire.Clean(why.Reason, 200)
+	e.observed = append(e.observed, result)
+}
+
+// observeFlight tells of the session of a transaction, for those of its domains that it carries for the first time.
+func (e *engine) observeFlight(s *session, f *flight) {
+	if !e.observes() || s.host.policy.level == levelNone {
+		return
+	}
+	if s.told == nil {
+		s.told = map[*route]bool{}
+	}
+	for _, r := range f.recipients {
+		if s.told[r.route] {
+			continue
+		}
+		s.told[r.route] = true
+		result := e.resultOn(r.route, s)
+		switch complain := s.tls.complain; {
+		case complain != nil:
+			result.Result, result.Reason = complain.result, wire.Clean(complain.Error(), 200)
+		case s.tls.name == "" && !s.plain: // where it was spared TLS, the failure was told
+			result.Result = "starttls-not-supported"
+		case s.tls.name == "":
+			continue
+		}
+		e.observed = append(e.observed, result)
+	}
+}
+
+// observeFailure tells of a session that did not come to be, for the domains whose mail waits for its host.
+func (e *engine) observeFailure(s *session, why *tlsError) {
+	if !e.observes() {
+		return
+	}
+	told := map[*route]bool{}
+	for _, l := range s.host.lanes {
+		for r := l.list.head; r != nil; r = r.next {
+			if told[r.route] {
+				continue
+			}
+			told[r.route] = true
+			result := e.resultOn(r.route, s)
+			result.Result, result.Reason = why.result, wire.Clean(why.Error(), 200)
+			e.observed = append(e.observed, result)
+		}
+	}
+}
+
+func (e *engine) resultOn(rt *route, s *session) TLSResult {
+	r := rt.resultFor(s.host.policy)
+	r.MX, r.Addr, r.Source = s.host.name, s.host.addrs[s.addr].Addr(), s.source
+	return r
+}
+
+// tlsFailed decides what follows from a session that failed to have TLS, or the TLS that its policy wants. It is false where that means
+// what any failed dial means.
+func (e *engine) tlsFailed(s *session, why *tlsError) bool {
+	h := s.host
+	e.counts.TLSFailed++
+	e.observeFailure(s, why)
+	switch {
+	case why.final:
+		return false
+	case why.hello && !s.reduced:
+		h.limit.tlsFails(e.now, s.reduced)
+	case h.policy.demands():
+		return false
+	default:
+		h.limit.tlsFails(e.now, true)
+	}
+	e.counts.TLSFallbacks++
+	e.wake(h)
+	return true
+}
+
+// countTLS counts a session by its protection.
+func (e *engine) countTLS(p protection) {
+	if p.name == "" {
+		return
+	}
+	e.counts.TLSSessions++
+	if p.resumed {
+		e.counts.TLSResumed++
+	}
+	if p.verified {
+		e.counts.TLSVerified++
+	}
+}

@@ -1,0 +1,5 @@
+package wire
+
+// EncodeXText TEMPORARY
+func EncodeXText(s string) string { return s }
+func encodeORCPT(s string) string { return s }
