@@ -94,6 +94,12 @@ func (e *engine) fitting(now time.Time, s *session, rs []*recipient) (fit []*rec
 		e.passBy(now, s, rs, status5730, errNeedsTLS)
 		return nil
 	}
+	if m.key.params.EightBitMIME && m.body.Has8Bit() && !s.caps.EightBitMIME && !e.config.Send8Bit {
+		// RFC 6152 section 3 leaves this or a conversion, which would break signatures.
+		e.unused(s)
+		e.passBy(now, s, rs, status563, errNeeds8Bit)
+		return nil
+	}
 	if s.caps.SMTPUTF8 || !m.key.params.SMTPUTF8 { // only with the parameter are there addresses beyond ASCII
 		return rs
 	}
@@ -115,7 +121,10 @@ func (e *engine) fitting(now time.Time, s *session, rs []*recipient) (fit []*rec
 
 var (
 	status534 = wire.Enhanced{Class: 5, Subject: 3, Detail: 4}
+	status563 = wire.Enhanced{Class: 5, Subject: 6, Detail: 3}
 	status567 = wire.Enhanced{Class: 5, Subject: 6, Detail: 7}
+
+	errNeeds8Bit = errors.New("content has 8-bit octets, and the host does not offer 8BITMIME")
 )
 
 // unused puts a session back among those that can write.

@@ -132,7 +132,7 @@ func (e *engine) requireTLS(r *resolver.Route, mx *resolver.MX) (*policy, *refus
 		if no != nil || p.level == levelDANE {
 			return p, no
 		}
-	case applies(r.STS, mx) && stsMatches(r.STS, mx.Name), mx.Secure, mx.Configured:
+	case applies(r.STS, mx) && r.STS.Matches(mx.Name), mx.Secure, mx.Configured:
 		return verify("requiretls", []string{mx.Name}, mx.Name), nil
 	}
 	return nil, &refusal{failed: true, status: status5730, err: errNeedsTLS}
@@ -160,7 +160,7 @@ func daneOf(mx *resolver.MX) (*policy, *refusal) {
 // stsOf is what an MTA-STS policy makes of the usual one. RFC 8461 section 4.1 has the certificate be for the exchanger's name, which is
 // why domains with the same exchanger have the same policy.
 func stsOf(s *sts.Policy, mx *resolver.MX, base *policy) (*policy, *refusal) {
-	matches := stsMatches(s, mx.Name)
+	matches := s.Matches(mx.Name)
 	switch {
 	case s.Mode == sts.Enforce && !matches:
 		return nil, &refusal{status: status475, result: "validation-failure",
@@ -200,7 +200,7 @@ func (e *engine) destination(domain string) (*Destination, bool) {
 	if len(e.destinations) == 0 {
 		return nil, false
 	}
-	return matchDomain(e.destinations, domain)
+	return resolver.Match(e.destinations, domain)
 }
 
 // configured is the policy that a Destination makes. Who we are is told to the hosts of its route only, never to a fallback host or

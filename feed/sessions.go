@@ -353,7 +353,7 @@ func (e *engine) dialFailed(now time.Time, s *session, c closing) {
 	if _, ok := e.nextAddr(now, h); ok {
 		return
 	}
-	via := &Via{MX: h.name, Addr: h.addrs[s.addr], Session: uint64(s.id)}
+	via := &Via{MX: h.name, Addr: h.addrs[s.addr], Session: uint64(s.id), Policy: h.policy.word}
 	clear(h.bad)
 	e.fall(now, h, hostOutcome(c, via))
 }

@@ -113,6 +113,13 @@ func (w *world) send(content string, to ...string) *delivery {
 }
 
 func (w *world) sendIn(budget time.Duration, content string, to ...string) *delivery {
+	d := w.prepare(budget, content, to...)
+	w.feeder.Send(d.envelope)
+	return d
+}
+
+// prepare makes a delivery whose envelope is yet to be sent.
+func (w *world) prepare(budget time.Duration, content string, to ...string) *delivery {
 	w.sent++
 	d := &delivery{t: w.t, left: len(to), settled: make([]*Settlement, len(to)), done: make(chan struct{})}
 	d.envelope = &Envelope{ID: fmt.Sprint("e", w.sent), From: mustAddress(w.t, "list@example.org"), Body: bodyOf(content),
@@ -122,7 +129,6 @@ func (w *world) sendIn(budget time.Duration, content string, to ...string) *deli
 		d.envelope.Recipients = append(d.envelope.Recipients, address)
 		d.envelope.Routes = append(d.envelope.Routes, address.Domain())
 	}
-	w.feeder.Send(d.envelope)
 	return d
 }
 

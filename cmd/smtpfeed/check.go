@@ -70,6 +70,10 @@ func examine(c Config, files int) []string {
 			c.SMTP.Sessions, fileReserve, need, files, max(files-fileReserve, 1)))
 	}
 	found = append(found, examineDeliveries(c.Log.Deliveries)...)
+	if _, err := c.tls(); err != nil {
+		key, text, _ := strings.Cut(err.Error(), ": ")
+		found = append(found, key+": "+text)
+	}
 	return found
 }
 

@@ -71,6 +71,7 @@ type SMTPSection struct {
 	LimitsTTL                Duration  `toml:"limits_ttl"`
 	GatherTime               Duration  `toml:"gather_time"`   // 0 is never
 	ChunkingFrom             Size      `toml:"chunking_from"` // 0 is never
+	Send8Bit                 bool      `toml:"send_8bit"`     // to hosts without 8BITMIME too
 	Timeouts                 Timeouts  `toml:"timeouts,inline"`
 	Prohibited               []Prefix  `toml:"prohibited"` // empty: every address may be dialled
 	Fallback                 []string  `toml:"fallback"`

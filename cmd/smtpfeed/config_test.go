@@ -66,7 +66,21 @@ func TestParseProblems(t *testing.T) {
 		{"a host that is never down", "[smtp]\ndown_time = \"0s\"\n", `f:2:1: smtp.down_time: must be longer than 0s`},
 		{"limits that are forgotten at once", "[smtp]\nlimits_ttl = \"1s\"\n", `f:2:1: smtp.limits_ttl: must be at least 1m: .*`},
 		{"limits that are never believed", "[smtp]\nlimits_ttl = \"0s\"\n", `f:2:1: smtp.limits_ttl: must be longer than 0s`},
-		{"TLS is not there yet", "[tls]\nmode = \"required\"\ndane = true\nmta_sts = true\n", "f:2:1: tls.mode: is not available in this version; set mode = \"off\"\nf:3:1: tls.dane: .*\nf:4:1: tls.mta_sts: .*"},
+		{"TLS verified for everybody", "[tls]\nmode = \"verified\"\n", `f:2:1: tls.mode: "verified" is not one of off, opportunistic, required`},
+		{"no tickets", "[tls]\ntickets = 0\n", `f:2:1: tls.tickets: must be from 1 to 10000000`},
+		{"a destination without a mode", "[[tls.destination]]\ndomain = \"a.example\"\n", `f:1:3: tls.destination.1: "" is not one of off, opportunistic, required, verified`},
+		{"a destination that is no domain", "[[tls.destination]]\ndomain = \"a b\"\nmode = \"off\"\n", `f:2:1: tls.destination.1.domain: "a b" is not a domain; .*`},
+		{"a destination verified by no name", "[[tls.destination]]\ndomain = \"a.example\"\nmode = \"verified\"\n", `f:1:3: tls.destination.1: verified needs names = .*`},
+		{"names that nobody looks at", "[[tls.destination]]\ndomain = \"a.example\"\nmode = \"required\"\nnames = [\"x.example\"]\n", `f:4:1: tls.destination.1.names: are looked at with verified only`},
+		{"the second destination of a domain", "[[tls.destination]]\ndomain = \"a.example\"\nmode = \"off\"\n[[tls.destination]]\ndomain = \"A.example\"\nmode = \"required\"\n", `f:5:1: tls.destination.2.domain: A.example stands here twice`},
+		{"a destination and a route that both say how", "[[route]]\ndomain = \"a.example\"\nhosts = [\"b.example\"]\ntls = \"required\"\n[[tls.destination]]\ndomain = \"a.example\"\nmode = \"off\"\n", `f:6:1: tls.destination.1.domain: a.example has a route that says tls, names or auth already`},
+		{"a password in clear", "[[route]]\ndomain = \"a.example\"\nhosts = [\"b.example\"]\ntls = \"required\"\nauth = \"/etc/x\"\n", `f:4:1: route.1.tls: auth needs tls = "verified": .*`},
+		{"a password in a file somewhere", "[[route]]\ndomain = \"a.example\"\nhosts = [\"b.example\"]\nauth = \"x\"\n", `f:4:1: route.1.auth: "x" is not an absolute path`},
+		{"implicit TLS without TLS", "[[route]]\ndomain = \"a.example\"\nhosts = [\"b.example:465\"]\ntls = \"off\"\n", `f:4:1: route.1.tls: off contradicts implicit_tls and port 465`},
+		{"notifications by nobody", "[lmtp]\ndsn = true\n", `f:2:1: lmtp.dsn: needs submission.host, .*`},
+		{"reports mailed by nobody", "[tls.report]\nmail = true\n", `f:2:1: tls.report.mail: needs submission.host and tls.report.directory`},
+		{"a submission host that is none", "[submission]\nhost = \"a b\"\n", `f:2:1: submission.host: "a b" is not a host; .*`},
+		{"a sender that is none", "[submission]\nfrom = \"me\"\n", `f:2:1: submission.from: "me" is not a mail address; .*`},
 		{"a TLS mode that is none", "[tls]\nmode = \"on\"\n", `f:2:1: tls.mode: "on" is not one of off, opportunistic, required`},
 		{"a peer nobody knows", "[lmtp]\npeers = [\"nobody-of-that-name\"]\n", `f:2:1: lmtp.peers: no user "nobody-of-that-name" on this machine; write a name of /etc/passwd, or a number`},
 		{"LMTP for the network", "[lmtp]\nlisten = [\"tcp:192.0.2.1:24\"]\n", `f:2:1: lmtp.listen: LMTP knows no authentication: .* open_tcp = true`},
@@ -124,7 +138,7 @@ hosts = ["[192.0.2.1]:25", "mx.example.net"]
 	assert.Equal(t, "198.51.100.1/32", c.SMTP.Prohibited[2].Prefix.String(), "an address is a range of one")
 	assert.Equal(t, seconds(600), c.SMTP.Timeouts.Final, "a timeout is set in the inline table")
 	assert.Equal(t, seconds(300), c.SMTP.Timeouts.Rcpt, "its neighbours keep their defaults")
-	assert.Equal(t, []RouteSection{{".example.net", []string{"[192.0.2.1]:25", "mx.example.net"}}}, c.Routes, "a route is read")
+	assert.Equal(t, []RouteSection{{Domain: ".example.net", Hosts: []string{"[192.0.2.1]:25", "mx.example.net"}}}, c.Routes, "a route is read")
 }
 
 func TestEffectiveConfigurationReadsBack(t *testing.T) {
@@ -134,7 +148,7 @@ func TestEffectiveConfigurationReadsBack(t *testing.T) {
 	c.LMTP.Memory = 100000001
 	c.SMTP.ConnectTimeout.Duration = 1500e6
 	c.VERP = []VERPSection{{Sender: "a@b.example", Template: "a+{local}={domain}@b.example", MaxLocal: 100}}
-	c.Routes = []RouteSection{{"a.example", []string{"[192.0.2.1]:25"}}, {"b.example", []string{"c.example"}}}
+	c.Routes = []RouteSection{{Domain: "a.example", Hosts: []string{"[192.0.2.1]:25"}}, {Domain: "b.example", Hosts: []string{"c.example"}}}
 	again, err := Parse("f", []byte(c.String()))
 	require.NoError(t, err, "what check prints is a configuration file:\n%s", c)
 	assert.Equal(t, c, again, "and says the same")
@@ -154,11 +168,12 @@ func TestSampleHoldsEveryDefault(t *testing.T) {
 			assert.Regexp(t, `(?m)^(# )?`+regexp.QuoteMeta(key)+` = .+ # .+`, string(text), "%s stands in the sample with a comment", key)
 		}
 	}
-	uncommented := regexp.MustCompile(`(?m)^# ((hostname|domain|hosts|sender|template|header|max_local) = |\[\[(route|verp)\]\])`).ReplaceAllString(string(text), "$1")
+	uncommented := regexp.MustCompile(`(?m)^# ((hostname|domain|hosts|sender|template|header|max_local|tls|names|implicit_tls|auth|auth_in_clear|mode) = |\[\[(route|verp|tls\.destination)\]\])`).ReplaceAllString(string(text), "$1")
 	// A key at the top must stand above the sections, as hostname does.
 	c, err = Parse("smtpfeed.toml", []byte(uncommented))
 	require.NoError(t, err, "the examples in comments are valid too")
 	assert.Len(t, c.Routes, 1, "the example of a route is one")
+	assert.Len(t, c.TLS.Destinations, 1, "the example of a destination is one")
 	assert.Len(t, c.VERP, 1, "the example of a personal sender is one")
 }
 

@@ -10,8 +10,10 @@ import (
 
 	"github.com/smtpfeed/smtpfeed/feed"
 	"github.com/smtpfeed/smtpfeed/feed/ledger"
+	"github.com/smtpfeed/smtpfeed/feed/tlsrpt"
 	"github.com/smtpfeed/smtpfeed/lmtp"
 	"github.com/smtpfeed/smtpfeed/resolver"
+	"github.com/smtpfeed/smtpfeed/resolver/sts"
 )
 
 // A delivery is everything between an LMTP connection and the mail exchangers, built from a configuration: what serve and stdio
@@ -23,6 +25,10 @@ type delivery struct {
 	records  *records
 	ledger   *ledger.Ledger // nil is none
 
+	policies  *sts.Store       // nil: no MTA-STS
+	reporter  *tlsrpt.Reporter // nil: nobody counts how TLS went
+	submitter *submitter       // nil: no mail of our own
+
 	cancel context.CancelFunc // stops the feeder at once
 	done   chan struct{}      // closed by the feeder's goroutine when Run has returned
 }
@@ -30,13 +36,18 @@ type delivery struct {
 // newDelivery builds the parts and starts the feeder's loop. The caller ends it with drain or stop, and then close, which closes
 // the records too.
 func newDelivery(c Config, rec *records, log *slog.Logger) (*delivery, error) {
-	r, err := resolver.New(c.resolverConfig(newSelf().is))
+	d := &delivery{records: rec, done: make(chan struct{})}
+	tls, err := d.openParts(c, log)
 	if err != nil {
+		d.closeParts()
 		return nil, &failure{exitConfig, err}
 	}
-	d := &delivery{resolver: r, records: rec, done: make(chan struct{})}
-	d.openFeeder(c, log)
-	d.lmtp = lmtp.New(c.lmtpConfig(d.feeder, rec.write, log))
+	d.openFeeder(c, tls, log)
+	lc := c.lmtpConfig(d.feeder, rec.write, log)
+	if c.LMTP.DSN {
+		lc.DSN, lc.Notify = true, d.submitter.notify
+	}
+	d.lmtp = lmtp.New(lc)
 	var ctx context.Context
 	ctx, d.cancel = context.WithCancel(context.Background())
 	go func() {
@@ -46,10 +57,58 @@ func newDelivery(c Config, rec *records, log *slog.Logger) (*delivery, error) {
 	return d, nil
 }
 
+// openParts makes what the feeder and the LMTP side stand on.
+func (d *delivery) openParts(c Config, log *slog.Logger) (tls feed.TLS, err error) {
+	if tls, err = c.tls(); err != nil {
+		return tls, err
+	}
+	if d.policies, err = c.policies(tls.Roots, log); err != nil {
+		return tls, err
+	}
+	rc := c.resolverConfig(newSelf().is)
+	rc.STS = d.policies
+	if d.resolver, err = resolver.New(rc); err != nil {
+		return tls, err
+	}
+	if d.submitter, err = newSubmitter(c, log); err != nil {
+		return tls, err
+	}
+	if c.TLS.Report.Directory == "" {
+		return tls, nil
+	}
+	rep := tlsrpt.Config{Organization: c.TLS.Report.Organization, Contact: c.TLS.Report.Contact, Hostname: c.Hostname, From: c.Submission.From,
+		Directory: c.TLS.Report.Directory, Texts: d.resolver.Texts, Log: log}
+	if c.TLS.Report.Mail {
+		rep.Mail = d.submitter.report
+	}
+	d.reporter, err = tlsrpt.Open(rep)
+	return tls, err
+}
+
+// closeParts ends what openParts made.
+func (d *delivery) closeParts() {
+	ctx, cancel := context.WithTimeout(context.Background(), stopGrace)
+	defer cancel()
+	if d.reporter != nil {
+		d.reporter.Close(ctx)
+	}
+	d.submitter.close()
+	if d.resolver != nil {
+		d.resolver.Close()
+	}
+	if d.policies != nil {
+		d.policies.Close()
+	}
+}
+
 // openFeeder makes the feeder and opens its ledger, whose deliveries it is told before any mail comes. A ledger that cannot be opened is
 // no reason not to deliver: it says so itself, and tries again.
-func (d *delivery) openFeeder(c Config, log *slog.Logger) {
+func (d *delivery) openFeeder(c Config, tls feed.TLS, log *slog.Logger) {
 	fc := c.feedConfig(d.resolver, log)
+	fc.TLS = tls
+	if d.reporter != nil {
+		fc.Observer = d.reporter
+	}
 	if c.Ledger.Path == "" {
 		d.feeder = feed.New(fc)
 		return
@@ -109,7 +168,7 @@ func (d *delivery) stop() {
 func (d *delivery) close() {
 	d.stop()
 	d.closeLedger()
-	d.resolver.Close()
+	d.closeParts()
 	d.records.close()
 }
 
@@ -132,6 +191,9 @@ func (c Config) resolverConfig(self func(netip.Addr) bool) resolver.Config {
 		Families: map[feed.Family]resolver.Families{feed.OnlyIPv4: resolver.OnlyIPv4, feed.OnlyIPv6: resolver.OnlyIPv6}[c.SMTP.Family.Family],
 		Fallback: c.SMTP.Fallback,
 		Self:     self,
+		DANE:     c.TLS.DANE && c.TLS.Mode != "off",
+		TrustAD:  c.trustAD(),
+		Port:     c.SMTP.Port,
 	}
 	for _, s := range c.DNS.Servers {
 		rc.Servers = append(rc.Servers, s.String())
@@ -160,6 +222,7 @@ func (c Config) feedConfig(r feed.Resolver, log *slog.Logger) feed.Config {
 		LimitsTTL:                c.SMTP.LimitsTTL.Duration,
 		ChunkingFrom:             c.chunkingFrom(),
 		GatherTime:               c.gatherTime(),
+		Send8Bit:                 c.SMTP.Send8Bit,
 		VERP:                     c.verp(),
 		LedgerWait:               c.Ledger.Wait.Duration,
 		LedgerKeep:               c.Ledger.Keep.Duration,
@@ -232,6 +295,7 @@ func (c Config) lmtpConfig(m lmtp.Mailer, record func([]lmtp.Record), log *slog.
 		Memory:         int64(c.LMTP.Memory),
 		Budget:         c.LMTP.Budget.Duration,
 		Connections:    hostConnections(c.SMTP.Sessions, raiseFileLimit()),
+		RequireTLS:     c.LMTP.RequireTLS && c.TLS.Mode != "off",
 	}
 }
 

@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 	"text/tabwriter"
@@ -46,14 +48,19 @@ func (c explainCommand) Run(s streams) error {
 
 // predict asks the engine, with the routes of the real resolver.
 func predict(conf Config, domains []string) (feed.Prediction, error) {
-	r, err := resolver.New(conf.resolverConfig(newSelf().is))
+	log := slog.New(slog.DiscardHandler)
+	conf.TLS.Report.Directory, conf.Submission.Host = "", "" // nothing is sent
+	var d delivery
+	tls, err := d.openParts(conf, log)
+	defer d.closeParts()
 	if err != nil {
 		return feed.Prediction{}, &failure{exitConfig, err}
 	}
-	defer r.Close()
 	ctx, release := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer release()
-	prediction, err := feed.Predict(ctx, conf.feedConfig(r, slog.New(slog.DiscardHandler)), domains)
+	fc := conf.feedConfig(d.resolver, log)
+	fc.TLS = tls
+	prediction, err := feed.Predict(ctx, fc, domains)
 	if err != nil {
 		return prediction, &failure{exitTemporary, fmt.Errorf("explain: %w", err)}
 	}
@@ -118,6 +125,7 @@ const shownDomains = 4
 
 func (e explanation) write(w io.Writer) {
 	e.writeGroups(w)
+	e.writeApart(w)
 	e.writeUnroutable(w)
 	if len(e.list.bad) > 0 {
 		fmt.Fprintln(w, "NOT AN ADDRESS")
@@ -135,12 +143,37 @@ func (e explanation) writeGroups(w io.Writer) {
 		return
 	}
 	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
-	fmt.Fprintln(t, "HOST\tRECIPIENTS\tSESSIONS\tTRANSACTIONS\tADDRESSES\tDOMAINS")
+	fmt.Fprintln(t, "HOST\tRECIPIENTS\tSESSIONS\tTRANSACTIONS\tTLS\tADDRESSES\tDOMAINS")
 	for _, g := range e.Groups {
-		fmt.Fprintf(t, "%s\t%d\t%d\t%d\t%s\t%s\n", g.Host, g.Recipients, g.Sessions, g.Transactions, strings.Join(g.Addrs, " "), e.domainsOf(g))
+		fmt.Fprintf(t, "%s\t%d\t%d\t%d\t%s\t%s\t%s\n", g.Host, g.Recipients, g.Sessions, g.Transactions, g.Policy, strings.Join(g.Addrs, " "), e.domainsOf(g))
 	}
 	t.Flush()
 	fmt.Fprintln(w)
+}
+
+// writeApart says why recipients share no session although their hosts have the same addresses.
+func (e explanation) writeApart(w io.Writer) {
+	same := map[string][]feed.Group{}
+	for _, g := range e.Groups {
+		at := strings.Join(g.Addrs, " ")
+		same[at] = append(same[at], g)
+	}
+	header := "NOT SHARED\n"
+	for _, at := range slices.Sorted(maps.Keys(same)) {
+		groups := same[at]
+		if len(groups) < 2 {
+			continue
+		}
+		fmt.Fprintf(w, "%s%s:", header, at)
+		header = ""
+		for i, g := range groups {
+			fmt.Fprintf(w, "%s %s of %s wants %s", []string{"", ";"}[min(i, 1)], count(g.Recipients, "recipient"), e.domainsOf(g), g.Policy)
+		}
+		fmt.Fprintln(w, ": sessions are shared only where the policy on TLS is the same")
+	}
+	if header == "" {
+		fmt.Fprintln(w)
+	}
 }
 
 // domainsOf names the domains of a host, or their number when there are many.

@@ -8,8 +8,10 @@ import (
 
 	"github.com/smtpfeed/smtpfeed/feed"
 	"github.com/smtpfeed/smtpfeed/feed/ledger"
+	"github.com/smtpfeed/smtpfeed/feed/tlsrpt"
 	"github.com/smtpfeed/smtpfeed/lmtp"
 	"github.com/smtpfeed/smtpfeed/resolver"
+	"github.com/smtpfeed/smtpfeed/resolver/sts"
 )
 
 // sampleTimeout is how long the feeder's loop has to answer. It does within milliseconds; a monitor shall not hang when it does not.
@@ -21,6 +23,8 @@ type sample struct {
 	dns      resolver.Stats
 	lmtp     lmtp.Stats
 	ledger   ledger.Stats // zero without one
+	sts      sts.Stats    // likewise
+	reports  tlsrpt.Stats // likewise
 	turned   uint64       // connections refused by lmtp.peers
 	records  recordState
 	draining bool
@@ -36,6 +40,7 @@ func (d *daemon) sample(ctx context.Context) (s sample, ok bool) {
 	if d.delivery.ledger != nil {
 		s.ledger = d.delivery.ledger.Stats()
 	}
+	s.sts, s.reports = d.delivery.tlsStats()
 	var err error
 	s.feed, err = d.delivery.feeder.Snapshot(ctx)
 	return s, err == nil
@@ -92,6 +97,7 @@ func allMetrics() []metric {
 	all = append(all, queueMetrics()...)
 	all = append(all, outcomeMetrics()...)
 	all = append(all, smtpMetrics()...)
+	all = append(all, tlsMetrics()...)
 	all = append(all, dnsMetrics()...)
 	all = append(all, lmtpMetrics()...)
 	all = append(all, ledgerMetrics()...)

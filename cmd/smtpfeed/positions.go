@@ -39,7 +39,7 @@ func positions(text []byte) map[string]position {
 		switch e.Kind {
 		case unstable.Table, unstable.ArrayTable:
 			section, _ = keyOf(&p, e, "", at)
-			if section == "route" || section == "verp" {
+			if section == "route" || section == "verp" || section == "tls.destination" {
 				name := section
 				count[name]++
 				section = fmt.Sprintf("%s.%d", name, count[name])

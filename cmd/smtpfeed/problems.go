@@ -93,7 +93,7 @@ func lineOf(text []byte) int {
 // in inline tables, the name wrong; so the name is looked up by the place.
 func unknownKeys(name string, text []byte, unknown *toml.StrictMissingError) Problems {
 	names := map[position]string{}
-	number := regexp.MustCompile(`^(route|verp)\.\d+`)
+	number := regexp.MustCompile(`^(route|verp|tls\.destination)\.\d+`)
 	for key, at := range positions(text) {
 		names[at] = number.ReplaceAllString(key, "$1")
 	}
@@ -115,18 +115,22 @@ func suggestion(key string) string {
 	if i := strings.LastIndexByte(key, '.'); i >= 0 {
 		section, word = key[:i], key[i+1:]
 	}
-	best, distance := "", len(word)/3+2
+	best, elsewhere, distance := "", "", len(word)/3+2
 	for _, known := range knownKeys(reflect.TypeFor[Config](), "") {
 		home, last := "", known
 		if i := strings.LastIndexByte(known, '.'); i >= 0 {
 			home, last = known[:i], known[i+1:]
 		}
 		if home != section && last == word {
-			return "; did you mean " + known + "?"
+			elsewhere = known
 		}
 		if d := editDistance(word, last); home == section && d < distance {
 			best, distance = last, d
 		}
+	}
+	// The same word in another section is a better guess than a word that only resembles it, but for one letter.
+	if elsewhere != "" && distance > 1 {
+		best = elsewhere
 	}
 	if best == "" {
 		return ""

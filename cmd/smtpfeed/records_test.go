@@ -73,7 +73,7 @@ func TestRecordsGolden(t *testing.T) {
 }
 
 func TestRecordKeys(t *testing.T) {
-	want := strings.Fields("time envelope queue_id from to domain outcome uncertain code enhanced reply mx addr port source tls session transaction recipients reused attempts delay delays")
+	want := strings.Fields("time envelope queue_id from to domain outcome uncertain code enhanced reply mx addr port source tls tls_policy tls_verified session transaction recipients reused attempts delay delays")
 	for _, r := range exampleRecords() {
 		var e encoder
 		e.reset()

@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"crypto/x509"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net/netip"
@@ -13,6 +12,7 @@ import (
 	"github.com/pelletier/go-toml/v2"
 
 	"github.com/smtpfeed/smtpfeed/feed"
+	"github.com/smtpfeed/smtpfeed/feed/wire"
 	"github.com/smtpfeed/smtpfeed/resolver"
 	"github.com/smtpfeed/smtpfeed/resolver/sts"
 )
@@ -257,4 +257,8 @@ func validateSubmission(c Config, bad reporter) {
 	}
 }
 
-var errNoSubmission = errors.New("no submission.host is configured")
+// validAddress says that s can stand in a header field and be written to.
+func validAddress(s string) bool {
+	a, err := wire.ParseAddress(s)
+	return err == nil && a.ASCII() && !a.IsNull() && a.Domain() != ""
+}

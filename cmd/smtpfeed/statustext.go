@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -13,9 +14,11 @@ import (
 
 	"github.com/smtpfeed/smtpfeed/feed"
 	"github.com/smtpfeed/smtpfeed/feed/ledger"
+	"github.com/smtpfeed/smtpfeed/feed/tlsrpt"
 	"github.com/smtpfeed/smtpfeed/feed/wire"
 	"github.com/smtpfeed/smtpfeed/lmtp"
 	"github.com/smtpfeed/smtpfeed/resolver"
+	"github.com/smtpfeed/smtpfeed/resolver/sts"
 )
 
 // A Status is what the daemon tells of itself; its JSON form is /status.json.
@@ -33,6 +36,8 @@ type Status struct {
 	LMTP    lmtp.Stats     `json:"lmtp"`
 	Records RecordCounts   `json:"records"`
 	Ledger  *ledger.Stats  `json:"ledger"`      // null without one
+	STS     sts.Stats      `json:"sts"`
+	Reports tlsrpt.Stats   `json:"tls_reports"`
 	Turned  uint64         `json:"turned_away"` // connections refused by lmtp.peers
 }
 
@@ -72,6 +77,7 @@ func (d *daemon) status(ctx context.Context) Status {
 	st := Status{
 		Version: version(), PID: os.Getpid(), Hostname: d.hostname, Started: d.started, Now: time.Now(), Draining: s.draining, Answers: ok,
 		Feed: s.feed, DNS: s.dns, LMTP: s.lmtp, Records: recordCounts(s.records), Turned: s.turned,
+		STS: s.sts, Reports: s.reports,
 	}
 	if d.delivery.ledger != nil {
 		st.Ledger = &s.ledger
@@ -104,6 +110,9 @@ func (s Status) writeAlarms(w io.Writer) {
 	if s.Records.Trouble != "" {
 		fmt.Fprintf(w, "\nDelivery records are not written: %s\n", wire.Clean(s.Records.Trouble, 200))
 	}
+	if n := s.LMTP.NotificationsFailed; n > 0 {
+		fmt.Fprintf(w, "\nSenders were not notified of %s although they wanted to be: submission.host did not take it, see the log.\n", count(n, "delivery"))
+	}
 	if s.Ledger != nil && !s.Ledger.Open {
 		fmt.Fprintf(w, "\nThe ledger is not in use, so what is delivered now may be delivered again after a crash: %s\n", s.Ledger.Trouble)
 	}
@@ -132,6 +141,13 @@ func (s Status) writeTotals(w io.Writer) {
 	defer t.Flush()
 	fmt.Fprintf(t, "  mail\t%s of %s: %d delivered, %d deferred (%d uncertain), %d failed\n", count(f.RecipientsTotal, "recipient"), count(f.MessagesTotal, "message"), f.Delivered, f.Deferred, f.Uncertain, f.Failed)
 	fmt.Fprintf(t, "  SMTP\t%s on %s; %d reused a session, %d pipelined, %d with several domains, %d chunked, %d personal\n", count(f.Transactions, "transaction"), count(f.SessionsTotal, "session"), f.SessionsReused, f.Pipelined, f.Piggybacked, f.Chunked, f.Personal)
+	fmt.Fprintf(t, "  TLS\t%s, %d resumed, %d verified; %s failed, %d of them tried again with less\n", count(f.TLSSessions, "session"), f.TLSResumed, f.TLSVerified, count(f.TLSFailed, "session"), f.TLSFallbacks)
+	if p := s.STS; p.Policies > 0 || p.Fetches > 0 {
+		fmt.Fprintf(t, "  MTA-STS\t%s known; %d fetched, %d could not be\n", count(p.Policies, "policy"), p.Fetches, failures(p))
+	}
+	if r := s.Reports; r.Results != nil {
+		fmt.Fprintf(t, "  TLS reports\t%s today: %s; %d written, %d mailed, %d failed\n", count(r.Domains, "domain"), resultWords(r), r.Written, r.Mailed, r.Failed)
+	}
 	fmt.Fprintf(t, "  limits\t%s met; %d sessions retired, %d evicted, %d found stale; %s tried again with care\n", count(f.Splits, "limit"), f.SessionsRetired, f.SessionsEvicted, f.Stale, count(f.Fallbacks, "transaction"))
 	fmt.Fprintf(t, "  trouble\t%d of %s failed, %d begun beside a silent one, %d to probe; %s moved to another host, %d to an equal one\n", f.DialsFailed, count(f.Dials, "dial"), f.Hedges, f.Probes, count(f.Regrouped, "recipient"), f.Shared)
 	fmt.Fprintf(t, "  DNS\t%s, %d from the cache; %d sent again, %d without an answer\n", count(s.DNS.Questions, "question"), s.DNS.CacheHits, s.DNS.Retries, s.DNS.Timeouts)
@@ -140,6 +156,17 @@ func (s Status) writeTotals(w io.Writer) {
 		fmt.Fprintf(t, "  ledger\t%d kept in %s; %d answered from it; %d told before it had them, %d dropped, %d crowded out; %s\n", l.Kept, count(l.Commits, "commit"), f.Recalled, f.Unkept, l.Dropped, f.Curbed, count(l.Failures, "failure"))
 	}
 	s.Records.write(t, s.Now)
+}
+
+// resultWords is how often TLS went how, since the start.
+func resultWords(r tlsrpt.Stats) string {
+	var words []string
+	for _, name := range slices.Sorted(maps.Keys(r.Results)) {
+		if n := r.Results[name]; n > 0 {
+			words = append(words, fmt.Sprintf("%d %s", n, name))
+		}
+	}
+	return strings.Join(words, ", ")
 }
 
 // hostLines is how many hosts are shown; the JSON form has all.
@@ -169,6 +196,9 @@ func (s Status) writeHosts(w io.Writer) {
 // hostState says what is remembered of a host.
 func hostState(h feed.HostState, now time.Time) string {
 	var words []string
+	if h.Policy != "" && h.Policy != "opportunistic" {
+		words = append(words, "TLS: "+wire.Clean(h.Policy, 120))
+	}
 	if h.Down.After(now) {
 		words = append(words, fmt.Sprintf("down for %s: %s", h.Down.Sub(now).Round(time.Second), wire.Clean(h.Reason, 120)))
 	}

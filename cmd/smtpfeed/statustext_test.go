@@ -23,7 +23,7 @@ func exampleStatus() Status {
 		Feed: feed.Snapshot{
 			Messages: 1, Envelopes: 5, Recipients: 9931, Resolving: 7, Hosts: 2, HostsDown: 1, Sessions: 1, Idle: 0, Saturated: 3,
 			RecipientsTotal: 100000, MessagesTotal: 12, Delivered: 90000, Deferred: 60, Failed: 9, Uncertain: 2, Recalled: 40, Unkept: 3, Remembered: 120, Dials: 70, DialsFailed: 1,
-			SessionsTotal: 69, SessionsReused: 800, Transactions: 1000, Pipelined: 700, Piggybacked: 20, Regrouped: 30, Splits: 1,
+			SessionsTotal: 69, TLSSessions: 60, TLSResumed: 20, TLSVerified: 5, TLSFailed: 1, TLSFallbacks: 1, SessionsReused: 800, Transactions: 1000, Pipelined: 700, Piggybacked: 20, Regrouped: 30, Splits: 1,
 			HostStates: []feed.HostState{
 				{Name: "idle.example", Cap: 2},
 				{Name: "down.example", Cap: 1, Down: now.Add(40 * time.Second), Reason: "dial: connection\x1b[2J refused"},
@@ -50,6 +50,7 @@ Now
 Since the start
   mail    100000 recipients of 12 messages: 90000 delivered, 60 deferred (2 uncertain), 9 failed
   SMTP    1000 transactions on 69 sessions; 800 reused a session, 700 pipelined, 20 with several domains, 0 chunked, 0 personal
+  TLS     60 sessions, 20 resumed, 5 verified; 1 session failed, 1 of them tried again with less
   limits  1 limit met; 0 sessions retired, 0 evicted, 0 found stale; 0 transactions tried again with care
   trouble 1 of 70 dials failed, 0 begun beside a silent one, 0 to probe; 30 recipients moved to another host, 0 to an equal one
   DNS     9000 questions, 4000 from the cache; 12 sent again, 1 without an answer

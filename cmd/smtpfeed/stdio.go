@@ -34,6 +34,7 @@ func (c stdioCommand) Run(s streams) error {
 		conf.Log.Deliveries = "" // standard output is the host MTA's, and a line it does not know shifts all replies behind it
 	}
 	conf.Ledger.Path = "" // it is one process's at a time, and lives longer than a conversation: the daemon's, see --via
+	conf.TLS.Policies, conf.TLS.Report.Directory = "", "" // likewise
 	level := new(slog.LevelVar)
 	level.Set(conf.Log.Level.Level)
 	log := newLogger(s.err, level)

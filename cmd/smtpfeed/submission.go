@@ -1,0 +1,140 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/smtpfeed/smtpfeed/feed"
+	"github.com/smtpfeed/smtpfeed/feed/dsn"
+	"github.com/smtpfeed/smtpfeed/feed/tlsrpt"
+	"github.com/smtpfeed/smtpfeed/feed/wire"
+	"github.com/smtpfeed/smtpfeed/lmtp"
+	"github.com/smtpfeed/smtpfeed/resolver"
+)
+
+const (
+	// submissionBudget is how long the host MTA may take for mail of ours: recipients wait for it whose replies are due.
+	submissionBudget = 25 * time.Second
+	// submissionDomain stands for the host MTA in the submitter's own routing map, which has nothing else.
+	submissionDomain = "submission.invalid"
+	submissionLimit  = 10 // sessions with the host MTA
+)
+
+// A submitter hands mail of our own to the host MTA. It has a feeder to itself, so that nothing that waits for the world stands in the way.
+type submitter struct {
+	hostname string
+	from     string
+	feeder   *feed.Feeder
+	resolver *resolver.Resolver
+	number   atomic.Uint64
+	cancel   context.CancelFunc
+	running  sync.WaitGroup
+}
+
+// newSubmitter is nil when no submission.host is configured.
+func newSubmitter(c Config, log *slog.Logger) (*submitter, error) {
+	if c.Submission.Host == "" {
+		return nil, nil
+	}
+	rc := c.resolverConfig(nil)
+	rc.Fallback, rc.DANE, rc.STS = nil, false, nil
+	rc.Static = []resolver.StaticRoute{{Domain: submissionDomain, Hosts: []string{c.Submission.Host}}}
+	r, err := resolver.New(rc)
+	if err != nil {
+		return nil, err
+	}
+	fc := feed.Config{Hostname: c.Hostname, Port: 25, Sessions: submissionLimit, Resolver: r, Log: log, DownTime: time.Second,
+		TLS: feed.TLS{Mode: feed.TLSOpportunistic}, ConnectTimeout: 5 * time.Second}
+	s := &submitter{hostname: c.Hostname, from: c.Submission.From, feeder: feed.New(fc), resolver: r}
+	ctx, cancel := context.WithCancel(context.Background())
+	s.cancel = cancel
+	s.running.Go(func() { s.feeder.Run(ctx) })
+	return s, nil
+}
+
+// close ends it. What is on its way is broken off.
+func (s *submitter) close() {
+	if s == nil {
+		return
+	}
+	s.cancel()
+	s.running.Wait()
+	s.resolver.Close()
+}
+
+// An answer is the Sink of an envelope with one recipient. The channel has room for its outcome.
+type answer chan *feed.Outcome
+
+func (a answer) Settle(list []feed.Settlement) {
+	for _, s := range list {
+		a <- s.Outcome
+	}
+}
+
+// submit sends a message from the null reverse-path, and returns when the host MTA has it.
+func (s *submitter) submit(ctx context.Context, to wire.Address, p feed.Params, content []byte) error {
+	var body wire.BodyWriter
+	body.Write(content)
+	settled := make(answer, 1)
+	e := &feed.Envelope{ID: "own" + strconv.FormatUint(s.number.Add(1), 36), Params: p, Recipients: []wire.Address{to},
+		Routes: []string{submissionDomain}, Body: body.Body(), Deadline: time.Now().Add(submissionBudget), Sink: settled}
+	s.feeder.Send(e)
+	select {
+	case o := <-settled:
+		if o.Class == feed.Delivered {
+			return nil
+		}
+		return fmt.Errorf("submission: %s %s", o.Class, o.Reason())
+	case <-ctx.Done():
+		s.feeder.Cancel(e)
+		return ctx.Err()
+	}
+}
+
+// notify issues the notification "relayed" for recipients whose next hop does not notify.
+func (s *submitter) notify(n lmtp.Notice) error {
+	notice := dsn.Notice{ReportingMTA: s.hostname, From: s.from, To: n.From, EnvID: n.DSN.EnvID, Arrival: n.Arrival, Now: time.Now(),
+		Original: n.Body.Raw(), UTF8: n.UTF8, ID: noticeID(n)}
+	for _, r := range n.Recipients {
+		to := dsn.Recipient{To: r.To, ORCPT: r.ORCPT, Status: r.Outcome.Status, Reply: r.Outcome.Reply}
+		if v := r.Outcome.Via; v != nil {
+			to.RemoteMTA, to.Addr = v.MX, v.Addr.Addr()
+		}
+		notice.Recipients = append(notice.Recipients, to)
+	}
+	m := dsn.Relayed(notice)
+	if len(m.Content) == 0 {
+		return errors.New("there is nobody to notify")
+	}
+	return s.submit(context.Background(), n.From, feed.Params{EightBitMIME: m.EightBit, SMTPUTF8: m.SMTPUTF8}, m.Content)
+}
+
+// noticeID names a notification by what it is about: one that is issued again, since the first attempt's end is not known, can be told for the
+// same.
+func noticeID(n lmtp.Notice) string {
+	h := sha256.New()
+	digest := n.Body.Digest()
+	h.Write(digest[:])
+	fmt.Fprintf(h, "%q", n.From.String())
+	for _, r := range n.Recipients {
+		fmt.Fprintf(h, " %q", r.To.String())
+	}
+	return "relayed." + hex.EncodeToString(h.Sum(nil)[:12])
+}
+
+// report sends a report on TLS to one who asked for it.
+func (s *submitter) report(ctx context.Context, m tlsrpt.Mail) error {
+	to, err := wire.ParseAddress(m.To)
+	if err != nil {
+		return err
+	}
+	return s.submit(ctx, to, feed.Params{}, m.Message)
+}
