@@ -22,6 +22,7 @@ type (
 
 		configured bool // the operator named the host: its addresses may be prohibited
 
+		name    string // the host's
 		policy  *policy
 		sni     string // the name to ask for in TLS; "" for none
 		plain   bool   // without TLS: the host was seen to fail at it

@@ -48,7 +48,7 @@ func (s *speaker) authenticate(d dial) closing {
 
 // unauthenticated ends the session, and tells the operator.
 func (s *speaker) unauthenticated(d dial, why string) closing {
-	s.config.Log.Error("relay: "+wire.Clean(why, 300), "addr", d.to.String(), "host", d.sni)
+	s.config.Log.Error("relay: "+wire.Clean(why, 300), "addr", d.to.String(), "host", d.name, "credentials", d.policy.auth.Source)
 	s.quitNow()
 	return closing{stage: stageAuth, err: &authError{reason: why}}
 }

@@ -58,6 +58,7 @@ type TLS struct {
 	Mode         TLSMode
 	Destinations []Destination  // for domains that are to be treated otherwise; the longest match counts
 	Roots        *x509.CertPool // of certificates that a policy wants verified; nil is the system's
+	Classic      bool           // no post-quantum key exchange: a handshake costs half, and what is recorded now may be read one day
 	Tickets      int            // servers whose sessions can be resumed; 0 is 10,000
 }
 
@@ -84,6 +85,7 @@ type Destination struct {
 
 // Credentials are how we say who we are to a relay (RFC 4954).
 type Credentials struct {
+	Source         string // where the operator wrote them, for logs
 	User, Password string
 	Mechanisms     []string // that may be used, the first one offered is; empty: PLAIN, then LOGIN
 }

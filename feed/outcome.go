@@ -51,7 +51,7 @@ type Via struct {
 	Addr        netip.AddrPort // zero before a connection was tried
 	Source      netip.Addr     // our address; zero when none was bound or known
 	TLS         string         // "" for plaintext, else version and cipher: "TLSv1.3 TLS_AES_128_GCM_SHA256"
-	Policy      string         // why TLS was demanded: "dane", "mta-sts", "required", "requiretls"; "" for a session that nobody demanded it of
+	Policy      string         // why TLS was demanded: "dane", "mta-sts", "requiretls", "required", "configured"; "" for a session that nobody demanded it of
 	Verified    bool           // the peer's certificate was found to be the one that Policy wants
 	DSN         bool           // the host took over the duty to notify (RFC 3461)
 	Session     uint64

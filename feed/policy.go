@@ -29,7 +29,7 @@ const (
 // A policy is what sessions with a host keep to. It is immutable and shared; policies of the same key are equal.
 type policy struct {
 	key   string // "" for the one that most hosts have
-	word  string // of delivery records: "dane", "mta-sts", "requiretls", "required", "verified"; "" where nobody demands anything
+	word  string // of delivery records: "dane", "mta-sts", "requiretls", "required", "configured"; "" where nobody demands anything
 	level level
 	names []string // of levelDANE and levelVerify: that the certificate may have; ".example.net" is any name below
 	tlsa  []resolver.TLSA
@@ -212,7 +212,7 @@ func configured(d *Destination, mx *resolver.MX) *policy {
 	}
 	var p *policy
 	if d.Mode == TLSVerified {
-		p = verify("verified", names, mx.Name)
+		p = verify("configured", names, mx.Name)
 	} else {
 		p = usualPolicy(d.Mode)
 		p.key = fmt.Sprint("configured ", d.Mode)

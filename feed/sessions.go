@@ -146,7 +146,7 @@ func (e *engine) dial(now time.Time, h *host, addr int) {
 	}
 	s.plain, s.reduced = h.policy.level == levelMay && h.limit.noTLS, h.limit.smallHello
 	e.act(dial{session: s.id, to: h.addrs[addr], timeout: e.config.ConnectTimeout, configured: h.configured,
-		policy: h.policy, sni: h.sni(), plain: s.plain, reduced: s.reduced})
+		name: h.name, policy: h.policy, sni: h.sni(), plain: s.plain, reduced: s.reduced})
 }
 
 // relieve closes sessions at rest for hosts that wait for the process's budget: the one idle longest first, as SMTPfeed did.

@@ -42,14 +42,15 @@ func (e *tlsError) Unwrap() error { return e.err }
 // tickets, which have a lock of their own.
 type tlsKit struct {
 	roots   *x509.CertPool
+	classic bool
 	tickets tls.ClientSessionCache
 }
 
 func newTLSKit(c TLS) *tlsKit {
 	if c.Mode == TLSOff && len(c.Destinations) == 0 {
-		return &tlsKit{roots: c.Roots}
+		return &tlsKit{roots: c.Roots, classic: c.Classic}
 	}
-	return &tlsKit{roots: c.Roots, tickets: tls.NewLRUClientSessionCache(c.Tickets)}
+	return &tlsKit{roots: c.Roots, classic: c.Classic, tickets: tls.NewLRUClientSessionCache(c.Tickets)}
 }
 
 // config is the tls.Config for one session. The certificate is looked at in verify and nowhere else, for resumed sessions too: in
@@ -68,13 +69,19 @@ func (k *tlsKit) config(d dial, found *protection) *tls.Config {
 		// RFC 7435 section 3: some protection is better than none.
 		c.MinVersion, c.CipherSuites = tls.VersionTLS10, oldSuites()
 	}
+	if k.classic {
+		c.CurvePreferences = classicCurves()
+	}
 	if d.reduced {
 		// The post-quantum key share makes the ClientHello larger than a packet. Some firewalls drop the second one.
-		c.CurvePreferences = []tls.CurveID{tls.X25519, tls.CurveP256}
+		c.CurvePreferences = classicCurves()
 		c.ClientSessionCache = nil
 	}
 	return c
 }
+
+// classicCurves are the key exchanges of small key shares.
+func classicCurves() []tls.CurveID { return []tls.CurveID{tls.X25519, tls.CurveP256, tls.CurveP384} }
 
 // oldSuites are the cipher suites of TLS 1.2 and before that still keep a secret: all but RC4.
 func oldSuites() []uint16 {

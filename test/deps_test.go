@@ -17,11 +17,15 @@ const module = "github.com/smtpfeed/smtpfeed"
 // allowed is, per package of ours, which of our packages it may import besides itself.
 var allowed = map[string][]string{
 	"feed/wire":    {},
-	"resolver":     {},
-	"feed":         {"feed/wire", "resolver"},
+	"resolver/sts": {},
+	"resolver":     {"resolver/sts"},
+	"feed/dane":    {"resolver"},
+	"feed/dsn":     {"feed/wire"},
+	"feed/tlsrpt":  {"feed", "feed/wire"},
+	"feed":         {"feed/wire", "feed/dane", "resolver", "resolver/sts"},
 	"feed/ledger":  {"feed", "feed/wire"},
 	"lmtp":         {"feed", "feed/wire", "resolver"},
-	"cmd/smtpfeed": {"feed", "feed/ledger", "feed/wire", "resolver", "lmtp", "cmd/smtpfeed/hostcheck"},
+	"cmd/smtpfeed": {"feed", "feed/dsn", "feed/ledger", "feed/tlsrpt", "feed/wire", "resolver", "resolver/sts", "lmtp", "cmd/smtpfeed/hostcheck"},
 
 	"cmd/smtpfeed/hostcheck": {},
 }
@@ -29,6 +33,7 @@ var allowed = map[string][]string{
 // only is where a library may be used, besides in tests.
 var only = map[string][]string{
 	"github.com/emersion/go-smtp":         {"lmtp"},
+	"github.com/emersion/go-sasl":         {"feed"},
 	"github.com/miekg/dns":                {"resolver", "test/dnssim", "test/internet"},
 	"go.etcd.io/bbolt":                    {"feed/ledger"},
 	"github.com/prometheus/client_golang": {"cmd/smtpfeed"},

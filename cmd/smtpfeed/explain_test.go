@@ -46,13 +46,13 @@ func TestExplainTakesArgumentsBeforeStandardInput(t *testing.T) {
 
 func TestExplanation(t *testing.T) {
 	via := func(names string) feed.Group {
-		return feed.Group{Host: "mx.example", Addrs: []string{"192.0.2.1:25", "[2001:db8::1]:25"}, Domains: strings.Fields(names), Recipients: 250, Sessions: 2, Transactions: 3}
+		return feed.Group{Host: "mx.example", Addrs: []string{"192.0.2.1:25", "[2001:db8::1]:25"}, Domains: strings.Fields(names), Recipients: 250, Sessions: 2, Transactions: 3, Policy: "dane"}
 	}
 	lost := feed.Unroutable{Domain: "lost.example", Recipients: 3, Outcome: &feed.Outcome{Class: feed.Deferred, Status: wire.Enhanced{Class: 4, Subject: 4, Detail: 3}, Err: errors.New("no answer\x1b[2J")}}
 	e := explanation{Prediction: feed.Prediction{Groups: []feed.Group{via("a.example b.example c.example d.example e.example f.example")}, Unroutable: []feed.Unroutable{lost}, Sessions: 2, Transactions: 3}}
 	var w strings.Builder
 	e.write(&w)
-	assert.Contains(t, w.String(), "mx.example  250         2         3             192.0.2.1:25 [2001:db8::1]:25  a.example b.example c.example and 3 more\n", "a host has a line, and not all of its domains")
+	assert.Contains(t, w.String(), "mx.example  250         2         3             dane  192.0.2.1:25 [2001:db8::1]:25  a.example b.example c.example and 3 more\n", "a host has a line, and not all of its domains")
 	assert.Contains(t, w.String(), "lost.example  3           deferred 4.4.3  no answer?[2J\n", "a domain without a route says why, and nothing to the terminal")
 	assert.Contains(t, w.String(), "; 3 recipients without a route\n", "the totals say how many")
 	e.allDomains = true

@@ -24,7 +24,7 @@ var tlsModes = map[string]feed.TLSMode{
 
 // tls is the feeder's part of the configuration of TLS. It reads the files that the configuration names.
 func (c Config) tls() (feed.TLS, error) {
-	t := feed.TLS{Mode: tlsModes[c.TLS.Mode], Tickets: c.TLS.Tickets}
+	t := feed.TLS{Mode: tlsModes[c.TLS.Mode], Tickets: c.TLS.Tickets, Classic: !c.TLS.PostQuantum}
 	var err error
 	if t.Roots, err = readRoots(c.TLS.Roots); err != nil {
 		return t, err
@@ -135,7 +135,7 @@ func readCredentials(path string) (*feed.Credentials, error) {
 			return nil, fmt.Errorf("%s: mechanism %q is not known here; write PLAIN or LOGIN", path, m)
 		}
 	}
-	return &feed.Credentials{User: c.User, Password: c.Password, Mechanisms: c.Mechanisms}, nil
+	return &feed.Credentials{Source: path, User: c.User, Password: c.Password, Mechanisms: c.Mechanisms}, nil
 }
 
 // readRoots reads the certificates of authorities; nil is the system's.

@@ -35,7 +35,7 @@ type Status struct {
 	DNS     resolver.Stats `json:"dns"`
 	LMTP    lmtp.Stats     `json:"lmtp"`
 	Records RecordCounts   `json:"records"`
-	Ledger  *ledger.Stats  `json:"ledger"`      // null without one
+	Ledger  *ledger.Stats  `json:"ledger"` // null without one
 	STS     sts.Stats      `json:"sts"`
 	Reports tlsrpt.Stats   `json:"tls_reports"`
 	Turned  uint64         `json:"turned_away"` // connections refused by lmtp.peers

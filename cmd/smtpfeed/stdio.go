@@ -33,7 +33,7 @@ func (c stdioCommand) Run(s streams) error {
 	if conf.Log.Deliveries == "-" {
 		conf.Log.Deliveries = "" // standard output is the host MTA's, and a line it does not know shifts all replies behind it
 	}
-	conf.Ledger.Path = "" // it is one process's at a time, and lives longer than a conversation: the daemon's, see --via
+	conf.Ledger.Path = ""                                 // it is one process's at a time, and lives longer than a conversation: the daemon's, see --via
 	conf.TLS.Policies, conf.TLS.Report.Directory = "", "" // likewise
 	level := new(slog.LevelVar)
 	level.Set(conf.Log.Level.Level)

@@ -15,6 +15,7 @@ type anchorage struct {
 	roots   *x509.CertPool
 	anchors []anchor // what is in roots, in the order of the records
 	matched bool     // some record is about something that the server presented
+	checks  int      // signatures checked with keys that stand in records
 }
 
 // An anchor is a certificate that is trusted because a record says so.
@@ -23,11 +24,13 @@ type anchor struct {
 	record resolver.TLSA
 }
 
-// trust makes anchors of what a record names. A trust anchor need not be a root: the chain ends at an intermediate that matches, whoever
-// has signed that one. And it need not be in the chain, if the record has it in full (RFC 7671 sections 5.2.1 and 5.2.2).
+// trust makes anchors of what a record names. A trust anchor need not be a root: the chain ends at an intermediate that matches,
+// whoever has signed that one. And it need not be in the chain, if the record has it in full (RFC 7671 sections 5.2.1 and 5.2.2).
 func (a *anchorage) trust(r record) {
-	for _, p := range a.certs {
-		if p.matches(r) || signedByKey(p.Certificate, r.key) {
+	for i, p := range a.certs {
+		// What a key in the record has signed is an end or a CA's. crypto/x509 would ask an intermediate for that, and does not ask a root.
+		fit := i == 0 || p.BasicConstraintsValid && p.IsCA
+		if p.matches(r) || fit && a.signedBy(r.key, p.Certificate) {
 			a.matched = true
 			a.add(p.Certificate, r)
 		}
@@ -42,12 +45,13 @@ func (a *anchorage) add(c *x509.Certificate, r record) {
 	a.anchors = append(a.anchors, anchor{c, r.TLSA})
 }
 
-// signedByKey says that a certificate was signed by a key that stands in a record and that no certificate need tell of. Such a
+// signedBy says that a certificate was signed by a key that stands in a record and that no certificate need tell of. Such a
 // certificate is as good as an anchor: nothing but the key is known of the real one, so there is nothing more to check there.
-func signedByKey(c *x509.Certificate, key any) bool {
-	if key == nil || isWeak(c.SignatureAlgorithm) {
+func (a *anchorage) signedBy(key any, c *x509.Certificate) bool {
+	if key == nil || isWeak(c.SignatureAlgorithm) || a.checks == maxChecks {
 		return false
 	}
+	a.checks++
 	signer := x509.Certificate{PublicKey: key}
 	return signer.CheckSignature(c.SignatureAlgorithm, c.RawTBSCertificate, c.Signature) == nil
 }
@@ -95,8 +99,8 @@ func (a *anchorage) recordOf(chain []*x509.Certificate) resolver.TLSA {
 	panic("BUG: a chain ends at what nobody trusts")
 }
 
-// explain finds the result type for a chain that does not hold. Where several chains were tried, crypto/x509 tells what was wrong with
-// the last.
+// explain finds the result type for a chain that does not hold. Where several chains were tried, crypto/x509 tells what was wrong
+// with the last.
 func (a *anchorage) explain(err error) error {
 	var invalid x509.CertificateInvalidError
 	if errors.As(err, &invalid) {

@@ -121,7 +121,13 @@ func pathRows(t testing.TB, w *world) (rows []judgement) {
 	below("a chain longer than its CA allows", CertificateNotTrusted, server(ca(last)), last, w.root)
 	client := server(w.root, func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth} })
 	below("a leaf for TLS clients", CertificateNotTrusted, client, w.root)
-	return rows
+	return append(rows,
+		judgement{rule: "2 1 0: an absent root that signed one that is no CA", chain: sent(server(nobody), nobody),
+			records: records(recordFor(w.root, 2, 1, 0)), result: TLSAInvalid},
+		judgement{rule: "2 1 0: an absent root that signed a CA for other names", chain: sent(server(narrow), narrow),
+			records: records(recordFor(w.root, 2, 1, 0)), result: CertificateNotTrusted},
+		judgement{rule: "2 1 0: an absent root and an intermediate expired", chain: sent(server(old), old),
+			records: records(recordFor(w.root, 2, 1, 0)), result: CertificateExpired})
 }
 
 // leafRows have the leaf itself as the trust anchor.

@@ -1,8 +1,10 @@
-// Package dane judges a mail exchanger's certificates by its TLSA records: RFC 6698 and RFC 7671, as RFC 7672 narrows them for SMTP.
+// Package dane judges a mail exchanger's certificates by its TLSA records: RFC 6698 and RFC 7671, as RFC 7672 narrows them for
+// SMTP.
 //
-// The records come from the resolver, which has them over DNSSEC or not at all; the certificates come from the TLS handshake, which
-// has already proved that the server has the leaf's key. Usable says whether the records bind the server to anything; where none is
-// usable, TLS is still mandatory, with any certificate (RFC 7672 section 2.2). Verify says whether the server is the one they name.
+// The records come from the resolver, which has them over DNSSEC or not at all; the certificates come from the TLS handshake,
+// which has already proved that the server has the leaf's key. Usable says whether the records bind the server to anything; where
+// none is usable, TLS is still mandatory, with any certificate (RFC 7672 section 2.2). Verify says whether the server is the one
+// they name.
 //
 // # What matches
 //
@@ -15,12 +17,12 @@
 //
 // # Decisions
 //
-// A leaf without any DNS name in its subjectAltName may have the name as its common name: RFC 7672 keeps the CN-ID of RFC 6125 for
-// old certificates. It does not count below a CA that is constrained to some names, since crypto/x509 would not constrain it.
+// A leaf without any DNS name in its subjectAltName may have the name as its common name: RFC 7672 keeps the CN-ID of RFC 6125
+// for old certificates. It does not count below a CA that is constrained to some names, since crypto/x509 would not constrain it.
 //
-// The leaf may itself be the trust anchor of a usage 2 record: whoever published it meant this key. It must then still be in time and
-// have a name. OpenSSL, and so Postfix, refuses that; a server that relies on it is told from nowhere else that it is wrong, and
-// its owner's intention is beyond doubt.
+// The leaf may itself be the trust anchor of a usage 2 record: whoever published it meant this key. It must then still be in time
+// and have a name. OpenSSL, and so Postfix, refuses that; a server that relies on it is told from nowhere else that it is wrong,
+// and its owner's intention is beyond doubt.
 //
 // Below a trust anchor the leaf must be fit for TLS servers (extended key usage), and no signature may be by MD5 or SHA-1.
 //

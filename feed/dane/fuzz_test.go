@@ -8,7 +8,8 @@ import (
 	"github.com/smtpfeed/smtpfeed/resolver"
 )
 
-// FuzzVerify lets the zone and the server say anything: the first octets pick the form of the record, and der is parsed as a chain.
+// FuzzVerify lets the zone and the server say anything: the first octets pick the form of the record, and der is parsed as a
+// chain.
 func FuzzVerify(f *testing.F) {
 	w := newWorld(f, ecdsaKey)
 	whole := append(append(append([]byte{}, w.leaf.cert.Raw...), w.middle.cert.Raw...), w.root.cert.Raw...)

@@ -11,8 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestOpenSSLAgrees puts every row to OpenSSL's s_client, which has the DANE of Postfix and most others. A row that is known to be
-// judged otherwise there says why, and must really be judged otherwise.
+// TestOpenSSLAgrees puts every row to OpenSSL's s_client, which has the DANE of Postfix and most others. A row that is known to
+// be judged otherwise there says why, and must really be judged otherwise.
 func TestOpenSSLAgrees(t *testing.T) {
 	program, err := exec.LookPath("openssl")
 	if err != nil {

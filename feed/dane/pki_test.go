@@ -36,7 +36,7 @@ func ecdsaKey(t testing.TB) crypto.Signer {
 }
 
 func rsaKey(t testing.TB) crypto.Signer {
-	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	key, err := rsa.GenerateKey(rand.Reader, 1024) // short: nobody keeps it, and it is made often
 	require.NoError(t, err)
 	return key
 }
@@ -47,7 +47,8 @@ func edKey(t testing.TB) crypto.Signer {
 	return key
 }
 
-// issue makes a certificate: a CA's for a subject that begins with "CA", else a server's for the host of that name. by nil signs itself.
+// issue makes a certificate: a CA's for a subject that begins with "CA", else a server's for the host of that name. by nil signs
+// itself.
 func issue(t testing.TB, by *entity, subject string, key crypto.Signer, changes ...change) *entity {
 	serial, err := rand.Int(rand.Reader, big.NewInt(1<<60))
 	require.NoError(t, err)

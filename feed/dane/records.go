@@ -59,8 +59,8 @@ func usable(records []resolver.TLSA) []record {
 		s := &strongest[r.Usage][r.Selector]
 		*s = max(*s, r.Matching)
 	}
-	// RFC 7671 section 9: of the records with equal usage and selector "the client SHOULD ignore" all digests but the strongest, so
-	// that a broken digest harms nobody who also publishes a good one. SHA-512 is taken for the stronger; the full form is no digest.
+	// RFC 7671 section 9: of the records with equal usage and selector only those with the strongest digest count, so that a
+	// broken digest harms nobody who also publishes a good one. SHA-512 is taken for the stronger; the full form is no digest.
 	kept := list[:0]
 	for _, r := range list {
 		if r.Matching == matchingFull || r.Matching == strongest[r.Usage][r.Selector] {
@@ -100,7 +100,8 @@ func (r *record) parse() bool {
 	return err == nil && bearable(r.cert.PublicKey)
 }
 
-// A presented certificate is one of the server's chain, with the forms of it that records are compared with, each made when first asked for.
+// A presented certificate is one of the server's chain, with the forms of it that records are compared with, each made when first
+// asked for.
 type presented struct {
 	*x509.Certificate
 	forms [2][3]string // by selector and matching type

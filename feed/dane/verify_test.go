@@ -164,9 +164,13 @@ func TestExpiredAnchorOfRecord(t *testing.T) {
 func TestWeakSignatureBelowBareKey(t *testing.T) {
 	root := issue(t, nil, "CA root", ecdsaKey(t))
 	leaf := *issue(t, root, host, ecdsaKey(t)).cert
-	require.True(t, signedByKey(&leaf, root.key.Public()), "the key has signed it")
+	var a anchorage
+	require.True(t, a.signedBy(root.key.Public(), &leaf), "the key has signed it")
 	leaf.SignatureAlgorithm = x509.ECDSAWithSHA1
-	assert.False(t, signedByKey(&leaf, root.key.Public()), "SHA-1 proves nothing")
+	assert.False(t, a.signedBy(root.key.Public(), &leaf), "SHA-1 proves nothing")
+	leaf.SignatureAlgorithm = x509.ECDSAWithSHA256
+	a.checks = maxChecks
+	assert.False(t, a.signedBy(root.key.Public(), &leaf), "nothing is tried without end")
 }
 
 func TestBounds(t *testing.T) {

@@ -19,7 +19,7 @@ const (
 )
 
 var (
-	errNoTexts  = errors.New("Texts is missing: nobody could be asked whether reports are wanted")
+	errNoTexts  = errors.New("there is nothing to look up with whether reports are wanted")
 	errHostname = errors.New("not a domain name")
 )
 

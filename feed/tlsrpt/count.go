@@ -19,7 +19,7 @@ const (
 
 // bounds are those of a day.
 type bounds struct {
-	domains, details, octets int
+	maxDomains, maxDetails, maxOctets int
 }
 
 func (c Config) bounds() bounds { return bounds{c.Domains, c.Details, c.Domains * octetsPerDomain} }
@@ -70,7 +70,8 @@ func (d *day) add(r *feed.TLSResult) {
 	}
 }
 
-// find returns the policy of a domain, new or not, or nil and counts why there is none.
+// find returns the policy of a domain, new or not, or nil and counts why there is none. Nearly always it is one look into the
+// map and one comparison of pointers.
 func (d *day) find(name string, kind feed.PolicyType, raw, patterns []string) *policy {
 	if kind != feed.PolicyTLSA && kind != feed.PolicySTS {
 		// RFC 8460 section 4.4 knows three types. With no policy there is nothing to quote.
@@ -109,7 +110,7 @@ func (d *day) begin(m *domain, name string, p *policy) *policy {
 	if m == nil {
 		cost += domainOctets + len(name)
 	}
-	if d.used+cost > d.octets || m == nil && len(d.domains) >= d.bounds.domains || m != nil && len(m.policies) >= maxPolicies {
+	if d.used+cost > d.maxOctets || m == nil && len(d.domains) >= d.maxDomains || m != nil && len(m.policies) >= maxPolicies {
 		d.overflow++
 		return nil
 	}
@@ -134,9 +135,9 @@ func (d *day) detail(p *policy, k detail, n uint64) {
 	if _, known := p.details[k]; !known {
 		cost := detailOctets + len(k.mx) + len(k.reason)
 		// There are at most as many folded kinds as result types, so they need no bound.
-		if k.reason != folded && (len(p.details) >= d.details || d.used+cost > d.octets) {
+		if k.reason != foldedReason && (len(p.details) >= d.maxDetails || d.used+cost > d.maxOctets) {
 			d.folded += n
-			k = detail{result: k.result, reason: folded}
+			k = detail{result: k.result, reason: foldedReason}
 		} else {
 			d.used += cost
 			k = k.owned()

@@ -53,14 +53,9 @@ func (d *delivery) ask(ctx context.Context) error {
 	if d.asked {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, textsTimeout)
-	defer cancel()
-	texts, err := d.c.Texts(ctx, recordName+d.domain.name)
-	if missing := (*net.DNSError)(nil); errors.As(err, &missing) && missing.IsNotFound {
-		texts, err = nil, nil
-	}
+	texts, err := d.texts(ctx, recordName+d.domain.name)
 	if err != nil {
-		return fmt.Errorf("asking for %s%s: %w", recordName, d.domain.name, err)
+		return err
 	}
 	var wanted bool
 	if d.record, wanted = parseRecords(texts); !wanted {
@@ -72,6 +67,22 @@ func (d *delivery) ask(ctx context.Context) error {
 	d.asked = true
 	d.note(func(s *Stats) { s.HTTPS += uint64(d.record.https) })
 	return nil
+}
+
+func (d *delivery) texts(ctx context.Context, name string) ([]string, error) {
+	if len(name) > maxDomain {
+		return nil, nil // no such name can be
+	}
+	ctx, cancel := context.WithTimeout(ctx, textsTimeout)
+	defer cancel()
+	texts, err := d.c.Texts(ctx, name)
+	if missing := (*net.DNSError)(nil); errors.As(err, &missing) && missing.IsNotFound {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("asking for %s: %w", name, err)
+	}
+	return texts, nil
 }
 
 // write puts the report into the directory.

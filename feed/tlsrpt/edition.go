@@ -36,6 +36,7 @@ func (e *edition) run(ctx context.Context) {
 	if !sleep(ctx, time.Until(e.due)) {
 		return
 	}
+	// However slow the DNS and the host MTA are, a day's reports end before those of the day after tomorrow begin.
 	limited, cancel := context.WithTimeout(ctx, maxEdition)
 	defer cancel()
 	left := e.rounds(limited, e.deliveries())
@@ -73,7 +74,8 @@ func (e *edition) deliveries() (all []*delivery) {
 	return all
 }
 
-// round tries each delivery once, and returns those that are not done.
+// round tries each delivery once, and returns those that are not done. The slots are shared by all editions: after a long time
+// without a process several days are reported at once.
 func (e *edition) round(ctx context.Context, all []*delivery) (left []*delivery) {
 	var running sync.WaitGroup
 	for _, d := range all {
@@ -118,17 +120,25 @@ func (e *edition) sent(m *domain, to string) {
 	e.changed = true
 }
 
+// giveUp ends what is left. That a domain's DNS did not answer is its own trouble, and common; the rest an operator should know
+// of.
 func (e *edition) giveUp(left []*delivery) {
-	if len(left) == 0 {
-		return
-	}
+	var unanswered, failed uint64
+	var last *delivery
 	for _, d := range left {
 		e.finish(d.domain)
+		if d.asked {
+			failed, last = failed+1, d
+		} else {
+			unanswered++
+		}
 	}
-	e.note(func(s *Stats) { s.Failed += uint64(len(left)) })
-	last := left[len(left)-1]
-	e.c.Log.Warn("TLS reports could not be made or mailed, and are given up", "day", e.day.date, "reports", len(left),
-		"domain", last.domain.name, "error", wire.Clean(last.trouble(), maxTrouble))
+	e.note(func(s *Stats) { s.Failed += failed; s.Unanswered += unanswered })
+	if last != nil {
+		e.c.Log.Warn("TLS reports could not be written or mailed, and are given up", "day", e.day.date, "reports", failed,
+			"domain", last.domain.name, "error", wire.Clean(last.trouble(), maxTrouble))
+	}
+	e.c.Log.Info("the day's TLS reports are done", "day", e.day.date, "unanswered", unanswered, "failed", failed)
 }
 
 // snapshot is what is left to do, and whether that changed since the last one.

@@ -108,6 +108,8 @@ func (k *keeper) save() {
 	if !k.dirty {
 		return
 	}
+	// The whole file each time: it is small beside the mail that it counts (some 4 us a domain), and a rename makes it whole or
+	// not there.
 	days = append(days, savedDay{day: k.today, left: copies(k.today)})
 	err := k.disk.write(stateName, stateMode, func(w io.Writer) error { return writeState(w, days) })
 	k.dirty = err != nil

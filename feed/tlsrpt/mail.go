@@ -76,7 +76,7 @@ func (l letter) text(line func(string, ...any)) {
 	line("")
 	line("This is an aggregate TLS report (RFC 8460) from")
 	line("%s", l.hostname)
-	line("about its mail sessions on %s (UTC) for", l.day)
+	line("about mail sessions on %s (UTC) with the hosts of", l.day)
 	line("%s", l.domain)
 	line("")
 	line("The domain's DNS asks for it: see the TXT record at")

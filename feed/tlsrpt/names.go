@@ -62,7 +62,8 @@ func reportNames() *regexp.Regexp {
 	return regexp.MustCompile(`^[a-z0-9._-]+![a-z0-9._-]+!([0-9]{1,12})!([0-9]{1,12})![0-9a-f]{12}\.json$`)
 }
 
-// endOf is when the range of a report's file ends, and whether name is that of a report. The file's own time says when it was copied.
+// endOf is when the range of a report's file ends, and whether name is that of a report. The file's own time says when it was
+// copied.
 func endOf(names *regexp.Regexp, name string) (time.Time, bool) {
 	m := names.FindStringSubmatch(name)
 	if m == nil {

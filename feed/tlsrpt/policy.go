@@ -16,8 +16,8 @@ const (
 	maxString     = 8 << 10 // octets of one: a TLSA record with a whole certificate
 	maxPolicyText = 32 << 10
 	maxReason     = 200
-	// folded is the reason of failures past Config.Details.
-	folded = "further failures of this type, not told apart"
+	// foldedReason is the reason of failures past Config.Details.
+	foldedReason = "further failures of this type, not told apart"
 )
 
 // A policy is one policy of a domain, and how its sessions went. A domain has several when it changed its policy, or when its
@@ -80,8 +80,8 @@ func sameSet(a, b []string) bool {
 	return true
 }
 
-// cleaned makes texts fit for a report. What of them is too long or too much is left out: never a part of one, which could be taken
-// for the whole.
+// cleaned makes texts fit for a report. What of them is too long or too much is left out: never a part of one, which could be
+// taken for the whole.
 func cleaned(raw []string) []string {
 	if len(raw) == 0 {
 		return nil
@@ -103,13 +103,18 @@ func cleaned(raw []string) []string {
 
 // detailOf is the kind of failure that r is.
 func detailOf(r *feed.TLSResult) detail {
-	return detail{
+	d := detail{
 		result: resultOf(r.Result),
 		source: plain(r.Source),
 		addr:   plain(r.Addr),
 		mx:     wire.Clean(r.MX, maxDomain),
 		reason: wire.Clean(r.Reason, maxReason),
 	}
+	if d.result == validationFailure && d.reason == "" && r.Result != validationFailure.String() {
+		// RFC 8460 section 4.3.3: with this type "the reporter SHOULD also use the failure-reason-code".
+		d.reason = wire.Clean(r.Result, maxReason)
+	}
+	return d
 }
 
 // plain is an address as reports have it: IPv4 is no IPv6, and a zone means nothing elsewhere.

@@ -9,7 +9,7 @@ import (
 const (
 	recordName = "_smtp._tls." // before the domain (RFC 8460 section 3)
 	maxRecord  = 4096          // octets of a record that is read
-	maxRUA     = 5             // addresses of a record that get the report: who writes a record must not make us send mail without end
+	maxRUA     = 5             // addresses of a record that get the report: a record must not make us send mail without end
 	maxAddress = 254
 	maxLocal   = 64
 )
@@ -46,8 +46,8 @@ func afterVersion(t string) (string, bool) {
 	return strings.CutPrefix(strings.TrimLeft(rest, " \t"), ";")
 }
 
-// parseFields reads the rest of a record. "Parsers MUST accept TXT records that are syntactically valid [...] and implement a superset of
-// this specification, in which case unknown fields SHALL be ignored."
+// parseFields reads the rest of a record. "Parsers MUST accept TXT records that are syntactically valid [...] and implement a
+// superset of this specification, in which case unknown fields SHALL be ignored."
 func parseFields(s string) (rec record, ok bool) {
 	fields := strings.Split(s, ";")
 	for i, f := range fields {
@@ -105,8 +105,8 @@ func (rec *record) addMailto(rest string) {
 	}
 }
 
-// mailtoAddress is the address of a mailto: (RFC 6068), if it is one that needs no quoting anywhere. Its parameters, which would be
-// header fields and a body, are dropped.
+// mailtoAddress is the address of a mailto: (RFC 6068), if it is one that needs no quoting anywhere. Its parameters, which
+// would be header fields and a body, are dropped.
 func mailtoAddress(s string) (string, bool) {
 	s, _, _ = strings.Cut(s, "?")
 	s, err := url.PathUnescape(s)

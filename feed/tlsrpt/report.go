@@ -9,7 +9,8 @@ import (
 	"github.com/smtpfeed/smtpfeed/feed"
 )
 
-// A report is the document of RFC 8460 section 4.4.
+// A report is the document of RFC 8460 section 4.4. What is optional and unknown is left out: a failure to fetch a policy has
+// no exchanger, and an empty string would be a wrong one. receiving-mx-helo and additional-information are never known.
 type report struct {
 	Organization string         `json:"organization-name"`
 	Range        dateRange      `json:"date-range"`

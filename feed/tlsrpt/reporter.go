@@ -8,7 +8,7 @@ import (
 	"github.com/smtpfeed/smtpfeed/feed"
 )
 
-// maxPending is how many results may wait for the keeper: some 11 MiB.
+// maxPending is how many results may wait for the keeper: some 11 MiB, and as much for those that it has in hand.
 const maxPending = 1 << 16
 
 // A Reporter is a feed.Observer that makes reports. Its methods may be called from any goroutine.
@@ -28,8 +28,8 @@ type Reporter struct {
 
 var _ feed.Observer = (*Reporter)(nil)
 
-// Open loads what an earlier process counted, and starts the Reporter. It is an error if the configuration is unusable, if the directory
-// cannot be made or written to, or if another process uses it.
+// Open loads what an earlier process counted, and starts the Reporter. It is an error if the configuration is unusable, if the
+// directory cannot be made or written to, or if another process uses it.
 func Open(c Config) (*Reporter, error) {
 	r := &Reporter{wake: make(chan struct{}, 1), done: make(chan struct{}), cancel: func() {}}
 	if c.Directory == "" {
@@ -88,9 +88,9 @@ func (r *Reporter) rouse() {
 	}
 }
 
-// Close saves the counts and ends all goroutines. Reports under way are broken off, and taken up by the next process. If that takes longer
-// than ctx, for a Mail or Texts that does not heed its own, Close says so; the counts are saved by then, unless the disk hangs.
-// What is observed afterwards is in the totals only.
+// Close saves the counts and ends all goroutines. Reports under way are broken off, and taken up by the next process. If that
+// takes longer than ctx, for a Mail or Texts that does not heed its own, Close says so; the counts are saved by then, unless
+// the disk hangs. What is observed afterwards is in the totals only.
 func (r *Reporter) Close(ctx context.Context) error {
 	r.mu.Lock()
 	r.closing = true

@@ -56,7 +56,7 @@ func resultOf(s string) result {
 	case "sts-webpki-invalid":
 		return stsWebPKIInvalid
 	default:
-		// RFC 8460 section 4.3.4: what fits nowhere else "SHOULD use the validation-failure category".
+		// RFC 8460 section 4.3.3: what fits nowhere else "SHOULD use the validation-failure category".
 		return validationFailure
 	}
 }

@@ -36,7 +36,8 @@ type savedDay struct {
 	left []domain  // those that are not reported yet
 }
 
-// A stateLine is a line of the state file: the head, a day, one of its domains, or the end. Which one is told by the field that is set.
+// A stateLine is a line of the state file: the head, a day, one of its domains, or the end. Which one is told by the field that
+// is set.
 type stateLine struct {
 	Version  int           `json:"tlsrpt,omitempty"`
 	Day      string        `json:"day,omitempty"`
@@ -67,7 +68,8 @@ type detailState struct {
 	Count  uint64     `json:"count"`
 }
 
-// writeState writes days as lines of JSON.
+// writeState writes days as lines of JSON: one domain a line, so that neither side needs memory for more than one, and a text
+// that can be looked at. The checksum is for a disk that lost part of it; nobody is kept from changing the file.
 func writeState(w io.Writer, days []savedDay) error {
 	sum, lines := crc32.NewIEEE(), 0
 	e := json.NewEncoder(io.MultiWriter(w, sum))

@@ -2,8 +2,8 @@ package tlsrpt
 
 // Stats are the totals of this process, but for Domains, which is now.
 type Stats struct {
-	// Results are sessions by result type: "success" and the words of RFC 8460 section 4.3, all of them also when 0. A session counts
-	// once for each policy domain that it was for.
+	// Results are sessions by result type: "success" and the words of RFC 8460 section 4.3, all of them also when 0. A session
+	// counts once for each policy domain that it was for.
 	Results map[string]uint64
 
 	Domains  int // counted today
@@ -18,8 +18,10 @@ type Stats struct {
 	Written uint64 // reports written to the directory
 	Mailed  uint64 // mails handed over: a report to one address
 	HTTPS   uint64 // addresses that were skipped because they are https:
-	Failed  uint64 // reports that were wanted and could not be written or mailed everywhere, or whose record could not be asked for
-	Retried uint64 // attempts at a report that failed and were followed by another
+	Failed  uint64 // reports that were wanted and could not be written, or not be mailed to all addresses
+
+	Unanswered uint64 // domain days whose DNS never said whether a report is wanted
+	Retried    uint64 // attempts at a report that failed and were followed by another
 }
 
 // Stats returns the totals. It never waits.
