@@ -40,6 +40,7 @@
 //	engine.go     step and take: the order in which things happen
 //	messages.go   envelopes, recipients, and the messages that envelopes with equal content share
 //	routes.go     domains: lookups under way, candidates, which host a recipient waits for
+//	policy.go     what sessions with an exchanger must keep to: DANE, MTA-STS, the operator's word and the message's, made one
 //	hosts.go      exchangers by address set: lanes (the queue), cuts, falls, what is remembered
 //	addresses.go  which address of a host is dialled; families that do not work
 //	share.go      what an exchanger takes over from an equal one
@@ -50,7 +51,8 @@
 //	flights.go    transactions in the hands of sessions: orders out, reports in
 //	outcome.go    the table: what a report means for each recipient, and only here
 //	reasons.go    what is told of hosts and domains that no transaction reached
-//	limit.go      what a host was seen to take: concurrency, recipients, domains, messages, pipelining
+//	limit.go      what a host was seen to take: concurrency, recipients, domains, messages, pipelining, TLS
+//	observe.go    how TLS went, for the Observer; what follows when it fails
 //	debts.go      what was delivered and is not known to be taken by the host MTA: what it sends again is answered from there
 //	keeping.go    deliveries on their way into the ledger, and the replies that wait for them
 //	prohibited.go addresses that DNS must not send us to
@@ -59,8 +61,9 @@
 //	timer.go      deadlines
 //	trace.go      events and actions as text
 //
-// Around it stand feeder.go, the loop; session.go, pipeline.go, exchange.go and transfer.go, one SMTP connection; and predict.go,
-// which drives the engine with perfect hosts.
+// Around it stand feeder.go, the loop; session.go, starttls.go, auth.go, pipeline.go, exchange.go and transfer.go, one SMTP connection;
+// tls.go, which makes a tls.Config of a policy and judges certificates, with package dane; and predict.go, which drives the engine with perfect
+// hosts. Package dsn composes what smtpfeed itself tells a sender, package tlsrpt reports of TLS to receivers.
 //
 // # The life of a recipient
 //
@@ -98,7 +101,18 @@
 // its commands ride behind that body (RFC 2920 section 3.1): in steady state a transaction costs one round trip.
 //
 // What need not wait for the host MTA's final dot does not: domains are looked up when their first recipient is accepted, and once
-// an envelope is sure to come their hosts are dialled. No mail leaves before the dot.
+// an envelope is sure to come their hosts are dialled, TLS and all. No mail leaves before the dot.
+//
+// # Policies
+//
+// Each exchanger of a route has a policy: no TLS, TLS where it can be had, TLS with any certificate, with one that a TLSA record names
+// (DANE), or with one for its name (MTA-STS, or the operator). The operator's word for a domain precedes DANE, which precedes MTA-STS; a
+// message may ask for more (REQUIRETLS) or less (TLS-Required: No), and then has a route of its own. A policy is part of a host's
+// identity, so recipients meet in a session only if they want the same of it, and domains that do still share their exchanger. An exchanger
+// that may not be used under its policy is no candidate, and what it would be told for good is a deferral if another time may be better.
+//
+// Opportunistic TLS that fails is tried once more with a ClientHello that fits one packet, then without, each on a fresh connection, and
+// the host is remembered. Where a policy demands TLS, failure is the host's: the next exchanger, and in the end a deferral.
 //
 // # What a host does not say
 //
@@ -161,7 +175,8 @@
 // A server that says 250 in the middle of a body, when the rest and the end of data are on their way already, is believed: nobody could
 // tell that from the final reply.
 //
-// STARTTLS is not spoken yet: every session is plaintext. That a server knows only HELO is not remembered.
+// That a server knows only HELO is not remembered. Limits are learned per policy: an exchanger that domains of two policies share is two hosts
+// here, each with its own sessions and what was learned of it.
 //
 // A message for which a VERP rule makes too long a sender keeps its own, and nothing but the delivery record shows it.
 package feed

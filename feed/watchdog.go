@@ -20,9 +20,10 @@ func (e *engine) watch(s *session, until time.Time) {
 	e.timers.set(&s.guard, until.Add(stuckGrace))
 }
 
-// openingTime is how long a session may take until it has opened: it may have to say HELO where EHLO is not known.
+// openingTime is how long a session may take until it has opened: it may have to say HELO where EHLO is not known, EHLO again inside TLS,
+// and who we are.
 func (c *Config) openingTime() time.Duration {
-	return c.ConnectTimeout + c.Timeouts.Greeting + 2*c.Timeouts.Hello + c.Timeouts.Quit
+	return c.ConnectTimeout + c.Timeouts.Greeting + 2*c.Timeouts.StartTLS + (3+maxChallenges)*c.Timeouts.Hello + c.Timeouts.Quit
 }
 
 // latest is when the last of a session's transactions must have ended.
