@@ -229,3 +229,26 @@ func cpuTime() time.Duration {
 
 func (s *stopwatch) Announce(wire.Address, feed.Params) {}
 func (s *stopwatch) Withdraw(wire.Address, feed.Params) {}
+
+// BenchmarkRecipients is a list handed over in one transaction with what its recipients ask for, read by us and by go-smtp; CPU time is of
+// the whole process, with a host that costs next to nothing.
+func BenchmarkRecipients(b *testing.B) {
+	for _, a := range asks {
+		for _, begins := range []string{"RCPT TO:<", "RCPT  TO:<"} { // go-smtp takes the second
+			b.Run(a.name+"/"+begins, func(b *testing.B) {
+				const recipients = 100_000
+				b.ReportAllocs()
+				cpu := cpuTime()
+				for b.Loop() {
+					c := newCrowd(b, recipients, 10000)
+					c.check = func(int, []byte) {}
+					c.begins, c.parameters, c.config.DSN = begins, a.parameters, a.parameters != nil
+					m := newMailer()
+					m.onSend = deliverAll
+					c.serve(b, m)
+				}
+				b.ReportMetric(float64((cpuTime()-cpu).Nanoseconds())/float64(b.N*recipients), "cpu-ns/recipient")
+			})
+		}
+	}
+}

@@ -34,6 +34,8 @@ type conn struct {
 	config *Config
 	out    *replies
 
+	requireTLS bool // REQUIRETLS is offered
+
 	session  *session // once the host has said LHLO; used by the goroutine that reads commands
 	answered []string // envelopes whose final replies were given, and perhaps not read yet; its too
 	ahead    bool     // the host had sent something behind the last content before it could read the last reply
@@ -60,7 +62,24 @@ func newConn(nc net.Conn, config *Config, id uint64) *conn {
 	c := &conn{Conn: nc, id: id, config: config, gone: make(chan struct{})}
 	c.buf = make([]byte, inputSize)
 	c.out = newReplies(nc, config, c.left)
+	if config.RequireTLS && isPrivate(nc.RemoteAddr()) {
+		c.requireTLS, c.out.instead = true, requireTLS
+	}
 	return c
+}
+
+// isPrivate says that what the host sends passes no network. RFC 8689 section 2 has REQUIRETLS announced where TLS protects the connection;
+// here the kernel does.
+func isPrivate(host net.Addr) bool {
+	switch a := host.(type) {
+	case *net.UnixAddr:
+		return true
+	case *net.TCPAddr:
+		return a.IP.IsLoopback()
+	case nil:
+		return false
+	}
+	return host.Network() == "pipe"
 }
 
 // Read is called by go-smtp: for its next command, and behind a content for the end of one that it gets to see as empty.
@@ -135,7 +154,7 @@ func (c *conn) nextCommand() ([]byte, error) {
 			continue
 		}
 		if len(line) < 4 || !strings.EqualFold(string(line[:4]), "BDAT") {
-			return line, nil
+			return c.session.withoutAsks(line), nil
 		}
 		if err := c.refuseChunk(line); err != nil {
 			return nil, err

@@ -17,8 +17,12 @@
 //   - The Mailer learns of each envelope whether its host has read the final replies (part.go): Taken, or Abandoned.
 //   - Who is not in a list of users gets no further than a greeting of 421, on which hosts keep their mail (peers.go). LMTP over TCP is for
 //     loopback unless it is told otherwise (listen.go).
-//   - Memory is bounded by Config.Memory for contents, and is below 100 octets a recipient, its address of 30 among them. Equal
-//     contents held at once are one body in memory.
+//   - Memory is bounded by Config.Memory for contents, and is below 100 octets a recipient, its address of 30 among them; below 130 for
+//     one that asks for notifications. Equal contents held at once are one body in memory.
+//   - What a host asks for of RFC 3461 is handed over decoded, bounded in length and without control characters (dsn.go). A sender that
+//     asked to hear of a delivery, behind a next hop that takes no care of that, is notified before the host is told (notice.go), at least
+//     once. If that fails the host is told nevertheless, and waits for it no longer than noticePatience in all: the mail is delivered.
+//   - REQUIRETLS is offered where what the host sends passes no network (conn.go).
 //   - A domain is hinted to the Mailer before anything behind its first recipient is waited for.
 //
 // # What go-smtp does, and what it is kept from
@@ -32,7 +36,8 @@
 // replies.go lists the replies whose text or code is set right on the way out, and gathers them into few writes.
 //
 // go-smtp knows only some recipients of a transaction, at least the first one: those whose RCPT is plain pass it by (plain.go), and
-// the final replies of all do (answers.go). A recipient costs 3 us and 87 octets that way, and 8 us and 342 octets through go-smtp.
+// the final replies of all do (answers.go). A recipient costs 3 us and 87 octets that way, and 8 us and 342 octets through go-smtp; with
+// parameters of RFC 3461 it is 0.5 to 1 us and 34 octets more.
 //
 // # Who owns what
 //
@@ -42,13 +47,16 @@
 //
 // Goroutines: one for each accepted connection (server.go, start; Drain and Close wait for it), three of go-smtp's inside of
 // that, the watcher (watch.go; LMTPData waits for it), the teller of final replies while some are not known (answers.go; LMTPData
-// waits for it), the timer that flushes replies (replies.go; its close stops it), and one that turns the end of them all into a
-// channel (drain.go).
+// waits for it), one for a call of Config.Notify (notice.go; LMTPData waits for it, unless it is late: then it ends by itself, and memory
+// has the content for so long), the timer that flushes replies (replies.go; its close stops it), and one that turns the end of them all
+// into a channel (drain.go).
 //
 // # Bugs
 //
 // The number of recipients has no bound, since hosts do not continue a transaction that was cut short; their memory is not in
 // Config.Memory.
+//
+// A notification is sent again when the process dies, or the host leaves, between it and the reply.
 //
 // A host that half-closes behind a pipelined QUIT, and dies afterwards, is noticed only when a reply is written; one that half-closes and
 // dies with replies unread counts as one that has read them. So does a host that is killed between reading replies and acting on them,

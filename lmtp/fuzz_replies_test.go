@@ -34,7 +34,7 @@ func FuzzStatus(f *testing.F) {
 			o.Err = errors.New(why)
 		}
 		if mx != "" {
-			o.Via = &feed.Via{MX: mx, Addr: netip.AddrPortFrom(netip.AddrFrom4([4]byte{192, 0, 2, 1}), detail)}
+			o.Via = &feed.Via{MX: mx, Addr: netip.AddrPortFrom(netip.AddrFrom4([4]byte{192, 0, 2, 1}), detail), TLS: why, Policy: mx, Verified: subject&1 != 0}
 		}
 		line := lineOf(status(o))
 		require.Regexp(t, finalReply, line, "it is one line that hosts understand")
@@ -50,13 +50,14 @@ func FuzzPlainRecipient(f *testing.F) {
 		"RCPT TO:<@b>\r\n", "RCPT TO:<a@>\r\n", "RCPT TO:<a\r@b>\r\n", "RCPT TO:<a@b>\r\n\r\n", "RCPT TO:<a@b>>\r\n", "RCPT TO:<..@-._>\r\n", "RCPT TO:<a@[127.0.0.1]>\r\n"} {
 		f.Add([]byte(s))
 	}
-	plain := regexp.MustCompile("\\A(?i:RCPT TO:)<([A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]+@[A-Za-z0-9._-]+)>\r\n\\z")
+	plain := regexp.MustCompile("\\A(?i:RCPT TO:)<([A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]+@[A-Za-z0-9._-]+)>((?s).*)\r\n\\z")
 	f.Fuzz(func(t *testing.T, command []byte) {
-		mailbox, ok := plainRecipient(command)
+		mailbox, parameters, ok := plainRecipient(command)
 		m := plain.FindSubmatch(command)
 		require.Equal(t, m != nil, ok, "the plain form is taken, and no other: %q", command)
 		if ok {
 			require.Equal(t, string(m[1]), string(mailbox), "and the mailbox is what stands there")
+			require.Equal(t, string(m[2]), string(parameters), "and what follows it")
 		}
 	})
 }

@@ -2,17 +2,19 @@ package lmtp
 
 import (
 	"bytes"
+	"fmt"
 	"io"
 	"net"
 	"regexp"
 	"strings"
-	"sync/atomic"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/smtpfeed/smtpfeed/feed"
+	"github.com/smtpfeed/smtpfeed/feed/wire"
 )
 
 // A tape is a connection whose host sent everything at once, in pieces, and then left; it keeps what was answered.
@@ -34,20 +36,20 @@ func (t *tape) Read(p []byte) (int, error) {
 
 func (t *tape) Write(p []byte) (int, error) { return t.out.Write(p) }
 
-// play serves what a host sent, with a Mailer that settles everything at once; it returns the lines answered and the number of
-// recipients handed over. Deadlines fail, so that no goroutine reads ahead and every run of the same octets is the same.
-func play(t *testing.T, sent []byte, piece int) (lines []string, handedOver int) {
+// play serves what a host sent, with a Mailer that settles everything at once; it returns the lines answered and the recipients handed
+// over, with what they asked for. Deadlines fail, so that no goroutine reads ahead and every run of the same octets is the same.
+func play(t *testing.T, c Config, sent []byte, piece int) (lines, handedOver []string) {
 	m := newMailer()
-	var n atomic.Int64
 	m.onSend = func(e *feed.Envelope) {
-		n.Add(int64(len(e.Recipients)))
-		assert.Len(t, e.Routes, len(e.Recipients), "every recipient has a route")
+		checkEnvelope(t, e)
+		handedOver = append(handedOver, askedOf(e)...)
 		deliverAll(e)
 	}
 	theirs, ours := net.Pipe()
 	defer theirs.Close()
 	conn := &tape{Conn: noDeadlines{ours}, in: sent, piece: piece}
-	s := New(Config{Mailer: m, MaxMessageSize: 1 << 16, Memory: 1 << 20})
+	c.Mailer, c.MaxMessageSize, c.Memory = m, 1<<16, 1<<20
+	s := New(c)
 	assert.NoError(t, s.ServeConn(conn), "the end of the input is no error")
 	st := s.Stats()
 	assert.Zero(t, st.Panics, "nothing panics")
@@ -57,7 +59,34 @@ func play(t *testing.T, sent []byte, piece int) (lines []string, handedOver int)
 	for i := range lines {
 		lines[i] = badParameter.ReplaceAllString(lines[i], "504 5.5.4 bad")
 	}
-	return lines[:len(lines)-1], int(n.Load())
+	return lines[:len(lines)-1], handedOver
+}
+
+// checkEnvelope checks what the Mailer relies on: nothing in an envelope can end an argument of a command, or a line.
+func checkEnvelope(t *testing.T, e *feed.Envelope) {
+	assert.Len(t, e.Routes, len(e.Recipients), "every recipient has a route")
+	assert.Contains(t, []int{0, len(e.Recipients)}, len(e.Notify), "all recipients have their parameters, or none has")
+	assert.Regexp(t, `\A[ -~]{0,100}\z`, e.Params.DSN.EnvID, "ENVID is short and printable")
+	assert.Contains(t, []string{"", "FULL", "HDRS"}, e.Params.DSN.Ret, "RET is one of its words")
+	for _, p := range e.Notify {
+		assert.LessOrEqual(t, len(p.ORCPT), maxORCPT, "ORCPT is short")
+		assert.Regexp(t, `\A(?:|[a-z0-9-]+;[ -~]+|utf-8;[^\p{Cc}]+)\z`, p.ORCPT, "and has a type, and no control character")
+		assert.True(t, utf8.ValidString(p.ORCPT), "and is UTF-8")
+		assert.True(t, p.Notify&wire.NotifyNever == 0 || p.Notify == wire.NotifyNever, "NEVER stands alone")
+	}
+}
+
+// askedOf is each recipient with what it and its sender asked for.
+func askedOf(e *feed.Envelope) []string {
+	list := make([]string, len(e.Recipients))
+	for i, a := range e.Recipients {
+		var asked wire.RcptParams
+		if e.Notify != nil {
+			asked = e.Notify[i]
+		}
+		list[i] = fmt.Sprintf("%+v %s %+v", e.Params, a, asked)
+	}
+	return list
 }
 
 // badParameter is what go-smtp says of parameters; when several are bad, it takes any of them.
@@ -74,15 +103,20 @@ func FuzzSession(f *testing.F) {
 		head + "MAIL FROM:<>\r\nRSET\r\nMAIL FROM:<> SMTPUTF8 BODY=8BITMIME\r\nRCPT TO:<\"\\\"x> y\"@x.example>\r\ndata\n.\r\n",
 		head + "RCPT TO:<@x>\r\nrcpt to:<c@y.example>\r\nRCPT TO:<c@-y>\r\nRCPT TO:<d.@Y.example.>\r\nRCPT TO:<e@192.0.2.1>\r\nDATA\r\n.\r\n",
 		head + "BDAT 10 LAST\r\n0123456789BDAT 5\r\nQUIT\r\n",
+		"LHLO x\r\nMAIL FROM:<a@x.example> RET=hdrs ENVID=a+20b+3D REQUIRETLS\r\nRCPT TO:<b@x.example> ORCPT=rfc822;b@x.example\r\n" +
+			"RCPT TO:<b@x.example> ORCPT=rfc822;list@x.example NOTIFY=SUCCESS,delay\r\nRCPT TO:<c@x.example> NOTIFY=NEVER ORCPT=utf-8;\\x{FC}@x.example\r\nDATA\r\nTLS-Required: No\r\n\r\n.\r\n",
+		head + "RCPT TO:<c@x.example> ORCPT=rfc822;b+0D+0ARSET\r\nRCPT TO:<c@x.example> NOTIFY=NEVER,SUCCESS\r\nRCPT TO:<c@x.example> ORCPT=utf-8;\\x{01}\r\nDATA\r\n.\r\n",
 		"NOOP\nSTARTTLS\r\nAUTH PLAIN\r\nVRFY x\r\nEHLO x\r\n<\x00\x00\x00 x\r\n",
 		head + "LHLO y\r\nRCPT TO:<@r:c@y.example> NOTIFY=NEVER\r\nDATA\r\n",
 		head + "DATA\r\n" + strings.Repeat("x", 70000) + "\r\n.\r\nNOOP\r\n",
 	} {
-		f.Add([]byte(s), 7)
+		f.Add([]byte(s), 7, false)
+		f.Add([]byte(s), 7, true)
 	}
-	f.Fuzz(func(t *testing.T, sent []byte, piece int) {
+	f.Fuzz(func(t *testing.T, sent []byte, piece int, extended bool) {
 		piece = 1 + (piece&0xff)*(piece&0xff)
-		lines, handedOver := play(t, sent, piece)
+		c := Config{DSN: extended, RequireTLS: extended}
+		lines, handedOver := play(t, c, sent, piece)
 		final, go354 := 0, 0
 		for _, line := range lines {
 			require.Regexp(t, replyLine, line, "every reply is a line of printable ASCII")
@@ -93,13 +127,14 @@ func FuzzSession(f *testing.F) {
 				go354++
 			}
 		}
-		assert.Equal(t, handedOver, final, "every recipient handed over is answered once, and nothing else is")
+		assert.Equal(t, len(handedOver), final, "every recipient handed over is answered once, and nothing else is")
 		assert.LessOrEqual(t, go354, bytes.Count(bytes.ToUpper(sent), []byte("DATA")), "each DATA begins one content at most")
-		again, _ := play(t, sent, 1+piece/2)
+		again, _ := play(t, c, sent, 1+piece/2)
 		assert.Equal(t, lines, again, "how the octets were cut makes no difference")
-		if len(sent) < 4<<10 { // below all limits, or the added octets could make a difference
-			lines, _ = play(t, unplain(sent), piece)
+		if len(sent) < 4<<10 && !bytes.Contains(bytes.ToUpper(sent), []byte("ORCPT")) { // below all limits, or the added octets could make a difference
+			lines, others := play(t, c, unplain(sent), piece)
 			assert.Equal(t, lines, again, "whether go-smtp or we take a recipient makes no difference")
+			assert.Equal(t, handedOver, others, "nor in what it asked for")
 		}
 	})
 }
@@ -122,7 +157,7 @@ func TestEveryPrefixOfASession(t *testing.T) {
 		if n >= second {
 			want += 2
 		}
-		_, handedOver := play(t, []byte(sent[:n]), 1+n%5)
-		require.Equal(t, want, handedOver, "recipients handed over behind %d octets", n)
+		_, handedOver := play(t, Config{}, []byte(sent[:n]), 1+n%5)
+		require.Len(t, handedOver, want, "recipients handed over behind %d octets", n)
 	}
 }

@@ -36,7 +36,7 @@ type mailer struct {
 	mu       sync.Mutex
 	hints    []string
 	expected []string
-	coming   map[wire.Address]int // announced and not withdrawn
+	coming   map[announced]int // and not withdrawn
 }
 
 func newMailer() *mailer {
@@ -55,23 +55,34 @@ func (m *mailer) Expect(domain string) {
 	m.expected = append(m.expected, domain)
 }
 
-func (m *mailer) Announce(from wire.Address, _ feed.Params) { m.announced(from, 1) }
-func (m *mailer) Withdraw(from wire.Address, _ feed.Params) { m.announced(from, -1) }
+// An announced envelope is one of which the Mailer knows what it is told before the content.
+type announced struct {
+	from   wire.Address
+	params feed.Params
+}
 
-func (m *mailer) announced(from wire.Address, n int) {
+func (m *mailer) Announce(from wire.Address, p feed.Params) { m.announce(announced{from, p}, 1) }
+func (m *mailer) Withdraw(from wire.Address, p feed.Params) { m.announce(announced{from, p}, -1) }
+
+func (m *mailer) announce(a announced, n int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.coming == nil {
-		m.coming = make(map[wire.Address]int)
+		m.coming = make(map[announced]int)
 	}
-	m.coming[from] += n
+	m.coming[a] += n
 }
 
 // comingFrom is how many envelopes of a sender are announced and not withdrawn.
-func (m *mailer) comingFrom(from wire.Address) int {
+func (m *mailer) comingFrom(from wire.Address) (n int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.coming[from]
+	for a, k := range m.coming {
+		if a.from == from {
+			n += k
+		}
+	}
+	return n
 }
 
 func (m *mailer) expectedSoFar() []string {

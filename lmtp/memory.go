@@ -18,7 +18,7 @@ type memory struct {
 // A content is a body that envelopes hold.
 type content struct {
 	body    *wire.Body
-	holders int // envelopes
+	holders int // envelopes, and notifications that are being sent
 }
 
 func newMemory(limit int64) memory {
@@ -65,6 +65,14 @@ func (m *memory) share(b *wire.Body, taken int64) (c *content, equal bool) {
 	}
 	c.holders++
 	return c, equal
+}
+
+// hold adds a holder, which calls release once.
+func (m *memory) hold(c *content) (release func()) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	c.holders++
+	return func() { m.release(c) }
 }
 
 // release is called once by every holder.

@@ -15,13 +15,13 @@ const (
 // is the host's own. It is "" when there is none. It serves for logs, and tells the
 // ledger that no later message can be equal to this one.
 func queueID(message [][]byte) string {
-	head := start(message, queueIDSearch)
+	head := header(message, queueIDSearch)
 	for len(head) > 0 {
 		field, rest := cutField(head)
-		if name, value, ok := strings.Cut(field, ":"); ok && strings.EqualFold(strings.TrimRight(name, " \t"), "received") {
+		if name, value, ok := strings.Cut(string(field), ":"); ok && strings.EqualFold(strings.TrimRight(name, " \t"), "received") {
 			return receivedID(value)
 		}
-		if field == "\r\n" {
+		if string(field) == "\r\n" {
 			break // the header ends here
 		}
 		head = rest
@@ -29,31 +29,38 @@ func queueID(message [][]byte) string {
 	return ""
 }
 
-// start is the first n octets of a content.
-func start(chunks [][]byte, n int) []byte {
-	if len(chunks) == 0 {
-		return nil
-	}
-	b := chunks[0]
-	for _, c := range chunks[1:] {
-		if len(b) >= n {
+// header is a content's header with the empty line that ends it, or somewhat more, but no more than n octets.
+func header(chunks [][]byte, n int) (head []byte) {
+	for _, c := range chunks {
+		c = c[:min(len(c), n-len(head))]
+		end := bytes.Index(c, endOfHeader)
+		if end >= 0 {
+			c = c[:end+len(endOfHeader)]
+		}
+		if head == nil {
+			head = c[:len(c):len(c)] // most often that is all: nothing is copied
+		} else {
+			head = append(head, c...)
+		}
+		if end >= 0 || len(head) == n {
 			break
 		}
-		b = append(b[:len(b):len(b)], c...)
 	}
-	return b[:min(n, len(b))]
+	return head
 }
 
+var endOfHeader = []byte("\r\n\r\n")
+
 // cutField cuts one header field with its continuation lines off (RFC 5322 section 2.2.3).
-func cutField(head []byte) (field string, rest []byte) {
+func cutField(head []byte) (field, rest []byte) {
 	for i := 0; ; {
 		n := bytes.IndexByte(head[i:], '\n')
 		if n < 0 {
-			return string(head), nil
+			return head, nil
 		}
 		i += n + 1
 		if i == len(head) || head[i] != ' ' && head[i] != '\t' {
-			return string(head[:i]), head[i:]
+			return head[:i], head[i:]
 		}
 	}
 }

@@ -37,8 +37,14 @@ var mended = []struct{ begins, line string }{
 	{"502 5.5.1 Please introduce yourself first.", "503 5.5.1 LHLO first\r\n"},
 	// RFC 1870: "A value of 0 (zero) indicates that no fixed maximum message size is in force."
 	{"250 SIZE\r\n", "250 SIZE 0\r\n"},
-	{"250-CHUNKING\r\n", ""},
 }
+
+// chunking is announced by go-smtp whatever it is told, and must not be (doc.go); REQUIRETLS takes its place where it is offered, which
+// go-smtp would do inside of TLS only.
+const (
+	chunking   = "250-CHUNKING\r\n"
+	requireTLS = "250-REQUIRETLS\r\n"
+)
 
 // hello is how go-smtp's reply to LHLO begins; RFC 5321 section 4.1.1.1 wants our name there, not the host's.
 const hello = "250-Hello "
@@ -48,6 +54,7 @@ type replies struct {
 	conn    net.Conn
 	timeout time.Duration
 	greet   string // the first line of the reply to LHLO
+	instead string // of the line chunking
 	failed  func() // called once when a write failed
 
 	mu      sync.Mutex // guards what follows, against the timer; not held while writing
@@ -170,6 +177,9 @@ func (r *replies) mend(line []byte) []byte {
 	}
 	if begins(line, hello) {
 		return append(line[:0], r.greet...)
+	}
+	if string(line) == chunking {
+		return append(line[:0], r.instead...)
 	}
 	return printable(line)
 }

@@ -24,6 +24,9 @@ type crowd struct {
 	net.Conn   // for deadlines and addresses only
 	recipients int
 	domains    int
+	parameters func(b []byte, recipient []byte) []byte // appends what follows a recipient's path; nil is nothing
+	begins     string                                  // each RCPT
+	config     Config                                  // but for its Mailer
 
 	next   int    // command to be written: LHLO, MAIL, the recipients, DATA with the content
 	rest   []byte // of the one that is being read
@@ -34,10 +37,10 @@ type crowd struct {
 	check  func(recipient int, reply []byte)
 }
 
-func newCrowd(t *testing.T, recipients, domains int) *crowd {
+func newCrowd(t testing.TB, recipients, domains int) *crowd {
 	theirs, ours := net.Pipe()
 	t.Cleanup(func() { theirs.Close() })
-	return &crowd{Conn: noDeadlines{ours}, recipients: recipients, domains: domains}
+	return &crowd{Conn: noDeadlines{ours}, recipients: recipients, domains: domains, begins: "RCPT TO:<"}
 }
 
 func (c *crowd) Read(p []byte) (n int, err error) {
@@ -74,9 +77,13 @@ func (c *crowd) command() []byte {
 }
 
 func (c *crowd) recipient(b []byte, i int) []byte {
-	b = strconv.AppendInt(append(b, "RCPT TO:<user"...), int64(i), 10)
+	b = strconv.AppendInt(append(append(b, c.begins...), "user"...), int64(i), 10)
 	b = strconv.AppendInt(append(b, "@domain"...), int64(i%c.domains), 10)
-	return append(b, ".example>\r\n"...)
+	b = append(b, ".example>"...)
+	if c.parameters != nil {
+		b = c.parameters(b, b[len(c.begins):len(b)-1])
+	}
+	return append(b, "\r\n"...)
 }
 
 // Write reads replies: the lines up to 354, a final reply for each recipient, and 221.
@@ -93,11 +100,16 @@ func (c *crowd) Write(p []byte) (int, error) {
 	return n, nil
 }
 
-// greeting is how many lines come before the recipients: 220, six for LHLO, MAIL.
-const greeting = 8
+// greeting is how many lines come before the recipients: 220, six for LHLO and one more with DSN, MAIL.
+func (c *crowd) greeting() int {
+	if c.config.DSN {
+		return 9
+	}
+	return 8
+}
 
 func (c *crowd) reply(line []byte) {
-	if c.lines <= greeting+c.recipients {
+	if c.lines <= c.greeting()+c.recipients {
 		c.lines++
 		return
 	}
@@ -108,8 +120,9 @@ func (c *crowd) reply(line []byte) {
 }
 
 // serve runs the whole transaction.
-func (c *crowd) serve(t *testing.T, m Mailer) {
-	assert.NoError(t, New(Config{Mailer: m}).ServeConn(c), "the connection ends well")
+func (c *crowd) serve(t testing.TB, m Mailer) {
+	c.config.Mailer = m
+	assert.NoError(t, New(c.config).ServeConn(c), "the connection ends well")
 	assert.Equal(t, c.recipients+1, c.finals, "every recipient and QUIT got a reply")
 }
 
@@ -161,28 +174,51 @@ func settleShuffled(e *feed.Envelope) {
 	}
 }
 
-// perRecipient is what a recipient that waits for its outcome may take of this package's memory, go-smtp included, with its address
-// in the envelope; feed needs about 200 octets more.
-const perRecipient = 100
+// Octets that a recipient which waits for its outcome may take of this package's memory, go-smtp included, with its address in the
+// envelope; feed needs about 200 more.
+const (
+	perRecipient      = 100
+	perRecipientAsked = 130 // with parameters of RFC 3461, and an original recipient that is the list or the recipient
+)
+
+// asks are the ways in which the recipients of a list ask for notifications.
+var asks = []struct {
+	name       string
+	limit      int
+	parameters func(b, recipient []byte) []byte
+}{
+	{"nothing", perRecipient, nil},
+	{"ORCPT of the recipient", perRecipientAsked, func(b, r []byte) []byte { return append(append(b, " ORCPT=rfc822;"...), r...) }},
+	{"ORCPT of the list and NOTIFY", perRecipientAsked, func(b, _ []byte) []byte {
+		return append(b, " ORCPT=rfc822;everybody@lists.example.org NOTIFY=SUCCESS,FAILURE"...)
+	}},
+	{"NOTIFY", perRecipientAsked, func(b, _ []byte) []byte { return append(b, " NOTIFY=NEVER"...) }},
+}
 
 func TestMemoryOfWaitingRecipients(t *testing.T) {
-	for _, recipients := range []int{50_000, 200_000} {
-		t.Run(strconv.Itoa(recipients), func(t *testing.T) {
-			c := newCrowd(t, recipients, 10000)
-			c.check = func(int, []byte) {}
-			m := newMailer()
-			var octets int
-			before := baseline()
-			m.onSend = func(e *feed.Envelope) {
-				octets = (int(baseline()) - int(before)) / recipients
-				go deliverAll(e)
-			}
-			c.serve(t, m)
-			t.Logf("%d octets a recipient", octets)
-			assert.LessOrEqual(t, octets, perRecipient, "octets for each recipient that waits")
-			assert.Positive(t, octets, "something was measured")
-		})
+	for _, recipients := range []int{50_000, 100_000, 200_000} {
+		for _, a := range asks {
+			t.Run(strconv.Itoa(recipients)+"/"+a.name, func(t *testing.T) { testMemoryOfWaiting(t, recipients, a.limit, a.parameters) })
+		}
 	}
+}
+
+func testMemoryOfWaiting(t *testing.T, recipients, limit int, parameters func(b, recipient []byte) []byte) {
+	c := newCrowd(t, recipients, 10000)
+	c.check = func(int, []byte) {}
+	c.parameters, c.config.DSN = parameters, parameters != nil
+	m := newMailer()
+	var octets int
+	before := baseline()
+	m.onSend = func(e *feed.Envelope) {
+		octets = (int(baseline()) - int(before)) / recipients
+		assert.Equal(t, parameters != nil, e.Notify != nil, "what they asked for is kept, where they did")
+		go deliverAll(e)
+	}
+	c.serve(t, m)
+	t.Logf("%d octets a recipient", octets)
+	assert.LessOrEqual(t, octets, limit, "octets for each recipient that waits")
+	assert.Positive(t, octets, "something was measured")
 }
 
 func baseline() uint64 {

@@ -54,6 +54,17 @@ type Config struct {
 	// It may block and may keep the slice. nil: nobody wants them.
 	Record func([]Record)
 
+	// DSN offers the extension of RFC 3461, and thereby takes the duty to notify of deliveries over from the host MTA: Notify has to be set.
+	// false: the host MTA keeps that duty, and its parameters are refused.
+	DSN bool
+	// Notify has senders notified of deliveries behind which nobody else does (notice.go). It returns when somebody has taken the
+	// notification who keeps it, or with an error; it should be bounded to about 30 s. It may be called from several goroutines at once, for
+	// different envelopes. nil: none is ever sent, which is counted.
+	Notify func(Notice) error
+	// RequireTLS offers REQUIRETLS (RFC 8689) on connections that pass no network: of unix sockets, pipes and the loopback interface.
+	// false: MAIL with it is refused.
+	RequireTLS bool
+
 	MaxMessageSize int64         // octets of content; a larger one bounces; 0 is 64 MiB
 	Memory         int64         // octets of all contents held at once; past it 452 4.3.1; 0 is 1 GiB
 	Budget         time.Duration // from the host's final dot to our last reply; 0 is 540 s
@@ -249,6 +260,8 @@ func (s *Server) protocol(c *conn) *smtp.Server {
 	p.LMTP = true
 	p.Domain = s.config.Hostname
 	p.EnableSMTPUTF8 = true
+	p.EnableDSN = s.config.DSN
+	p.EnableREQUIRETLS = c.requireTLS // so that it takes the parameter; it announces it inside of TLS only
 	p.ErrorLog = errorLog{s.config.Log}
 	// Its limit counts inside the content too, and would answer 554 to all recipients; conn caps command lines.
 	p.MaxLineLength = 0

@@ -16,8 +16,10 @@ import (
 type session struct {
 	server    *Server
 	conn      *conn
-	open      bool // MAIL was accepted, and its transaction has not ended
-	announced bool // the Mailer was told that an envelope is on its way
+	open      bool            // MAIL was accepted, and its transaction has not ended
+	announced bool            // the Mailer was told that an envelope is on its way
+	asking    wire.RcptParams // what the RCPT asks for that go-smtp is given next (dsn.go)
+	original  []byte          // memory of readAsks
 	envelope
 }
 
@@ -26,8 +28,9 @@ type envelope struct {
 	from       wire.Address
 	params     feed.Params
 	recipients []wire.Address
-	routes     []string // as long as recipients
-	texts      texts    // of recipients
+	routes     []string          // as long as recipients
+	asked      []wire.RcptParams // as long as recipients; nil while none of them asked for anything
+	texts      texts             // of recipients
 	// Accepted domains, as given and as folded, to the first recipient of that domain, whose route all of them share.
 	domains map[string]int32
 }
@@ -50,6 +53,10 @@ func (s *session) Mail(from string, opts *smtp.MailOptions) (err error) {
 	if err != nil {
 		return err
 	}
+	dsn, refusal := mailDSN(opts)
+	if refusal != nil {
+		return refusal
+	}
 	if !s.server.memory.room(min(opts.Size, s.server.config.MaxMessageSize)) {
 		s.server.counters.overMemory.Add(1)
 		return overMemory()
@@ -59,7 +66,7 @@ func (s *session) Mail(from string, opts *smtp.MailOptions) (err error) {
 	}
 	s.open = true
 	s.from = sender
-	s.params = feed.Params{EightBitMIME: opts.Body == smtp.Body8BitMIME, SMTPUTF8: opts.UTF8}
+	s.params = feed.Params{EightBitMIME: opts.Body == smtp.Body8BitMIME, SMTPUTF8: opts.UTF8, RequireTLS: opts.RequireTLS, DSN: dsn}
 	return nil
 }
 
@@ -76,15 +83,22 @@ func parseSender(from string, utf8 bool) (wire.Address, error) {
 }
 
 // Rcpt is called by go-smtp for recipients that are not plain (plain.go), and for the first one.
-func (s *session) Rcpt(to string, _ *smtp.RcptOptions) error {
-	if refusal := s.take(to); refusal != nil {
+func (s *session) Rcpt(to string, opts *smtp.RcptOptions) error {
+	asked, refusal := rcptDSN(opts)
+	if asked == (wire.RcptParams{}) {
+		asked = s.asking
+	}
+	if refusal == nil {
+		refusal = s.take(to, asked)
+	}
+	if refusal != nil {
 		return refusal
 	}
 	return nil
 }
 
 // take takes a recipient, or refuses what is known to be hopeless. It waits for nothing: hosts flush some RCPT and then wait.
-func (s *session) take(to string) (refusal *smtp.SMTPError) {
+func (s *session) take(to string, asked wire.RcptParams) (refusal *smtp.SMTPError) {
 	defer func() {
 		if v := recover(); v != nil {
 			s.panicked(v)
@@ -102,6 +116,7 @@ func (s *session) take(to string) (refusal *smtp.SMTPError) {
 	}
 	s.recipients = append(s.recipients, a)
 	s.routes = append(s.routes, domain)
+	s.ask(asked)
 	if len(s.recipients) == sureFrom {
 		s.announced = true
 		s.server.config.Mailer.Announce(s.from, s.params)
@@ -167,6 +182,17 @@ func (s *session) note(given, folded string) {
 	if given != folded {
 		s.domains[given] = first
 	}
+}
+
+// ask notes what the last recipient asked for. Most transactions ask for nothing, and pay nothing.
+func (e *envelope) ask(asked wire.RcptParams) {
+	if e.asked == nil {
+		if asked == (wire.RcptParams{}) {
+			return
+		}
+		e.asked = make([]wire.RcptParams, len(e.recipients)-1, cap(e.recipients))
+	}
+	e.asked = append(e.asked, asked)
 }
 
 // complete is called when no recipient can follow: what waits for outcomes shall be small.

@@ -55,27 +55,51 @@ func enhanced(code int, e wire.Enhanced) smtp.EnhancedCode {
 }
 
 // text is "mx1.example[192.0.2.1]:25 said: 550 5.1.1 no such user", or "mx1.example[192.0.2.1]:25: connection refused": the host's
-// log and the bounce name only us otherwise.
+// log and the bounce name only us otherwise. How TLS went stands behind the address, where all of the words that follow still fit.
 func text(o *feed.Outcome) string {
-	where, what := via(o.Via), ""
+	where, how, what := via(o.Via), "", ""
+	if where != "" {
+		how = secured(o.Via)
+	}
 	switch {
 	case o.Reply.Code != 0:
 		what = o.Reply.String()
 		if where != "" {
-			where += said(o)
+			what = said(o) + what
 		}
 	case o.Err != nil:
-		what = o.Err.Error()
-		if where != "" {
-			where += ": "
-		}
+		what = behind(where, o.Err.Error())
 	default:
-		what = o.Class.String()
-		if where != "" {
-			where += ": "
-		}
+		what = behind(where, o.Class.String())
+	}
+	if what = wire.Clean(what, maxText); len(where)+len(how)+len(what) <= maxText {
+		where += how
 	}
 	return wire.Clean(where+what, maxText)
+}
+
+// behind is what we say of where.
+func behind(where, what string) string {
+	if where == "" {
+		return what
+	}
+	return ": " + what
+}
+
+// secured is " (TLSv1.3 TLS_AES_128_GCM_SHA256, dane verified)", or less where no policy demanded TLS or nothing was verified; "" for
+// plaintext.
+func secured(v *feed.Via) string {
+	if v.TLS == "" {
+		return ""
+	}
+	how := " (" + v.TLS
+	if v.Policy != "" {
+		how += ", " + v.Policy
+		if v.Verified {
+			how += " verified"
+		}
+	}
+	return wire.Clean(how+")", maxName)
 }
 
 // said stands between the host and its words. Those of an earlier attempt may be days old, and name an ID of that day.

@@ -57,6 +57,71 @@ func TestStatus(t *testing.T) {
 	}
 }
 
+func TestStatusOverTLS(t *testing.T) {
+	const tls13 = "TLSv1.3 TLS_AES_128_GCM_SHA256"
+	secured := func(tls, policy string, verified bool) *feed.Via {
+		return &feed.Via{MX: mx1.MX, Addr: mx1.Addr, TLS: tls, Policy: policy, Verified: verified}
+	}
+	tests := []struct {
+		rule string
+		via  *feed.Via
+		how  string
+	}{
+		{"plaintext", secured("", "", false), ""},
+		{"TLS that nobody demanded", secured(tls13, "", false), " (" + tls13 + ")"},
+		{"nor is it of use to say that such a certificate was good", secured(tls13, "", true), " (" + tls13 + ")"},
+		{"TLS that was demanded, with any certificate", secured(tls13, "required", false), " (" + tls13 + ", required)"},
+		{"DANE", secured(tls13, "dane", true), " (" + tls13 + ", dane verified)"},
+		{"MTA-STS", secured("TLSv1.2 TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256", "mta-sts", true), " (TLSv1.2 TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256, mta-sts verified)"},
+		{"a policy without TLS", secured("", "dane", false), ""},
+		{"whatever it may be, it is clean", secured("TLS\r\n250 2.0.0 x", "a\x1b", true), " (TLS 250 2.0.0 x, a? verified)"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.rule, func(t *testing.T) {
+			o := delivered("250 2.0.0 Ok: queued as X")
+			o.Via = tt.via
+			assert.Equal(t, "250 2.0.0 mx1.example[192.0.2.1]:25"+tt.how+" said: 250 2.0.0 Ok: queued as X", lineOf(status(o)), "with the remote's words")
+			o = ours(feed.Deferred, wire.Enhanced{Class: 4, Subject: 7, Detail: 5}, "certificate of another")
+			o.Via = tt.via
+			assert.Equal(t, "451 4.7.5 mx1.example[192.0.2.1]:25"+tt.how+": certificate of another", lineOf(status(o)), "and with ours")
+		})
+	}
+	assert.Equal(t, "451 4.7.4 no TLS", lineOf(status(&feed.Outcome{Status: wire.Enhanced{Class: 4, Subject: 7, Detail: 4}, Err: errors.New("no TLS"), Via: &feed.Via{TLS: tls13}})),
+		"where no host has a name, nothing is said about it")
+}
+
+// Codes of RFC 8689, RFC 7672 and others that bounces shall have.
+func TestStatusOfPolicies(t *testing.T) {
+	for line, o := range map[string]*feed.Outcome{
+		"550 5.7.30 mx1.example[192.0.2.1]:25: x": ours(feed.Failed, wire.Enhanced{Class: 5, Subject: 7, Detail: 30}, "x"),
+		"550 5.7.10 mx1.example[192.0.2.1]:25: x": ours(feed.Failed, wire.Enhanced{Class: 5, Subject: 7, Detail: 10}, "x"),
+		"451 4.7.4 mx1.example[192.0.2.1]:25: x":  ours(feed.Deferred, wire.Enhanced{Class: 4, Subject: 7, Detail: 4}, "x"),
+		"451 4.7.5 mx1.example[192.0.2.1]:25: x":  ours(feed.Deferred, wire.Enhanced{Class: 4, Subject: 7, Detail: 5}, "x"),
+	} {
+		assert.Equal(t, line, lineOf(status(o)), "the code is told as it is")
+	}
+}
+
+// The remote's words matter more than how they came.
+func TestStatusGivesUpTLSFirst(t *testing.T) {
+	via := &feed.Via{MX: mx1.MX, Addr: mx1.Addr, TLS: "TLSv1.3 TLS_AES_128_GCM_SHA256", Policy: "dane", Verified: true}
+	how := secured(via)
+	for n := range maxText {
+		o := delivered("250 2.0.0 " + strings.Repeat("x", n))
+		o.Via = mx1
+		plain := status(o).Message
+		o.Via = via
+		over := status(o).Message
+		require.LessOrEqual(t, len(over), maxText, "the text is short enough with %d octets of the remote's", n)
+		if len(plain)+len(how) <= maxText {
+			require.Equal(t, plain, strings.Replace(over, how, "", 1), "all of both is told")
+			require.Contains(t, over, how, "where it fits")
+		} else {
+			require.Equal(t, plain, over, "and else the remote's words as over plaintext")
+		}
+	}
+}
+
 // HOSTS 2 and 3, for whatever a remote may say.
 func TestStatusOfAnyReply(t *testing.T) {
 	allowed := map[feed.Class][]int{feed.Delivered: {250}, feed.Deferred: {450, 451, 452}, feed.Failed: {550, 554}}

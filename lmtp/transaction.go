@@ -47,9 +47,9 @@ func (s *session) transact(a *answers) (rest *smtp.SMTPError) {
 	if s.conn.hasLeft() { // the host has not heard that its recipients were accepted, and sends them again
 		return broken()
 	}
-	t := s.newTransaction(c.body, a)
+	t := s.newTransaction(c, a)
 	s.conn.answered = append(s.conn.answered, t.id) // before: the Mailer is to be told of it whatever happens
-	t.deliver(t.newEnvelope(c.body))
+	t.deliver(t.newEnvelope())
 	if t.gaveUp {
 		s.conn.part(false) // what it was told is not what may become of them yet
 	}
@@ -118,45 +118,53 @@ func (in *intake) giveBack() {
 type transaction struct {
 	*session
 	answers  *answers
+	content  *content // for as long as replies wait, and their notifications
 	id       string
 	queueID  string
-	size     int64
 	began    time.Time // the host sent its final dot
 	deadline time.Time
 	sink     *sink
 	sent     *feed.Envelope // the Mailer's; here only its name
 	done     []bool         // per recipient: it was settled
 	left     int            // recipients that were not
-	classes  [3]int         // recipients by feed.Class
+	notices  notices
+	classes  [3]int // recipients by feed.Class
 	outcome  *feed.Outcome
 	reply    *string // what outcome became: what is settled together often shares one
 	hostLeft bool
 	gaveUp   bool
 }
 
-func (s *session) newTransaction(body *wire.Body, a *answers) *transaction {
+func (s *session) newTransaction(c *content, a *answers) *transaction {
 	began := time.Now()
 	return &transaction{
 		session:  s,
 		answers:  a,
 		id:       strconv.FormatUint(s.server.counters.envelopes.Add(1), 36),
-		queueID:  queueID(body.Raw()),
-		size:     body.Size(),
+		content:  c,
+		queueID:  queueID(c.body.Raw()),
 		began:    began,
 		deadline: began.Add(s.server.config.Budget),
 		sink:     newSink(),
 		done:     make([]bool, len(s.recipients)),
 		left:     len(s.recipients),
+		notices:  notices{patience: noticePatience},
 	}
 }
 
-func (t *transaction) newEnvelope(body *wire.Body) *feed.Envelope {
+// newEnvelope makes what is handed over. What the header says is in its Params only: those of the session are what the Mailer was told
+// when the envelope was announced, and is told when it is withdrawn.
+func (t *transaction) newEnvelope() *feed.Envelope {
+	params, body := t.params, t.content.body
+	// RFC 8689 section 4.1: "If the REQUIRETLS MAIL FROM parameter is specified, the TLS-Required header field MUST be ignored".
+	params.TLSOptional = !params.RequireTLS && tlsOptional(body.Raw())
 	return &feed.Envelope{
 		ID:         t.id,
 		QueueID:    t.queueID,
 		From:       t.from,
-		Params:     t.params,
+		Params:     params,
 		Recipients: t.recipients,
+		Notify:     t.asked,
 		Routes:     t.routes,
 		Body:       body,
 		Deadline:   t.deadline,
@@ -164,7 +172,7 @@ func (t *transaction) newEnvelope(body *wire.Body) *feed.Envelope {
 	}
 }
 
-// deliver returns when every recipient is settled, or when that cannot be waited for.
+// deliver returns when every recipient is settled and answered, or when that cannot be waited for.
 func (t *transaction) deliver(e *feed.Envelope) {
 	t.sent = e
 	t.server.counters.waiting.Add(int64(t.left))
@@ -176,19 +184,26 @@ func (t *transaction) deliver(e *feed.Envelope) {
 	overdue := time.NewTimer(time.Until(t.deadline) + overdueGrace)
 	defer overdue.Stop()
 	gone := t.conn.gone
-	for t.left > 0 {
+	for t.left > 0 || t.notices.open() {
 		select {
 		case <-t.sink.ready:
 			t.report(t.sink.take())
-			if t.left > 0 {
+			if t.left > 0 || t.notices.open() {
 				t.answers.stream()
 			}
+		case err := <-t.notices.done:
+			t.notified(err)
+		case <-t.notices.isLate():
+			t.notifiedLate()
 		case <-gone:
 			gone = nil
 			t.abandon()
 		case <-overdue.C:
-			t.giveUp()
+			if t.left > 0 {
+				t.giveUp()
+			}
 		case <-t.server.hard:
+			t.leaveNotices()
 			return
 		}
 	}
@@ -205,18 +220,23 @@ func (t *transaction) abandon() {
 // reportedAtOnce bounds what records of a batch take in memory, and how long its first reply waits for them.
 const reportedAtOnce = 1000
 
-// report tells first whoever records, then the host.
+// report tells first whoever records, then the sender where it is owed that, then the host.
 func (t *transaction) report(batch []feed.Settlement) {
 	for some := range slices.Chunk(batch, reportedAtOnce) {
 		fresh := t.fresh(some)
 		t.record(fresh)
 		for _, s := range fresh {
 			t.classes[s.Outcome.Class]++
-			t.answers.give(s.Recipient, t.replyTo(s.Outcome))
+			if reply := t.replyTo(s.Outcome); t.owes(s) {
+				t.notices.waiting = append(t.notices.waiting, owed{s.Recipient, s.Outcome, reply})
+			} else {
+				t.answers.give(s.Recipient, reply)
+			}
 		}
 		t.left -= len(fresh)
 		t.server.counters.waiting.Add(-int64(len(fresh)))
 	}
+	t.notify()
 }
 
 // fresh drops whatever comes again or belongs to nobody: that is a fault of ours.
@@ -285,7 +305,7 @@ func (t *transaction) finish() {
 	}
 	t.server.config.Log.LogAttrs(context.Background(), slog.LevelInfo, "lmtp: envelope answered",
 		slog.String("envelope", t.id), slog.String("queue_id", t.queueID), slog.String("from", t.from.String()),
-		slog.Int64("size", t.size), slog.Int("recipients", len(t.done)),
+		slog.Int64("size", t.content.body.Size()), slog.Int("recipients", len(t.done)),
 		slog.Int("delivered", t.classes[feed.Delivered]), slog.Int("deferred", t.classes[feed.Deferred]),
 		slog.Int("failed", t.classes[feed.Failed]), slog.Int("unsettled", t.left), slog.Bool("host_left", t.hostLeft),
 		slog.Duration("total", time.Since(t.began)))
