@@ -27,7 +27,7 @@ type Params struct {
 	EightBitMIME bool // BODY=8BITMIME
 	SMTPUTF8     bool
 	RequireTLS   bool         // RFC 8689: only over sessions that keep it, or not at all
-	TLSOptional  bool         // RFC 8689 section 5, "TLS-Required: No" in the header: policies of the receiver do not count
+	TLSOptional  bool         // RFC 8689, "TLS-Required: No" in the header: policies of the receiver do not count
 	DSN          wire.MailDSN // RFC 3461: RET and ENVID
 }
 

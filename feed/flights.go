@@ -155,6 +155,24 @@ func (e *engine) passBy(now time.Time, s *session, rs []*recipient, status wire.
 	}
 }
 
+// notify is what a carrier and its twins want to be told together: one delivery, and whoever asked hears of it.
+func (r *recipient) notify() (p wire.RcptParams) {
+	for ; r != nil; r = r.twin {
+		if r.envelope.Notify == nil {
+			continue
+		}
+		q := r.envelope.Notify[r.index]
+		if p.ORCPT == "" {
+			p.ORCPT = q.ORCPT
+		}
+		p.Notify |= q.Notify
+	}
+	if p.Notify != wire.NotifyNever {
+		p.Notify &^= wire.NotifyNever // RFC 3461 section 4.1: it stands alone
+	}
+	return p
+}
+
 // ascii is the address of a recipient as a host without SMTPUTF8 can be told it: with A-labels for its domain. It is not ok when the local
 // part has more than ASCII.
 func (r *recipient) ascii() (a wire.Address, ok bool) {
@@ -177,11 +195,11 @@ func orderOf(now time.Time, f *flight) *order {
 	}
 	for i, r := range f.recipients {
 		o.to[i] = r.address()
-		if wants := r.envelope.Notify; wants != nil {
+		if wants := r.notify(); wants != (wire.RcptParams{}) {
 			if o.notify == nil {
 				o.notify = make([]wire.RcptParams, len(f.recipients))
 			}
-			o.notify[i] = wants[r.index]
+			o.notify[i] = wants
 		}
 		if f.ascii {
 			o.to[i], _ = r.ascii() // fitting has seen that it can be

@@ -35,6 +35,12 @@ type source struct {
 	params Params
 }
 
+// announced is the source as it was known before the content, which may waive TLS.
+func (k messageKey) announced() source {
+	k.source.params.TLSOptional = false
+	return k.source
+}
+
 // An envelope is the engine's view of an Envelope.
 type envelope struct {
 	*Envelope

@@ -193,7 +193,7 @@ func parseConfig(t *testing.T, line string) Config {
 		case "prohibited":
 			c.Prohibited = append(c.Prohibited, netip.MustParsePrefix(value))
 		default:
-			t.Fatalf("unknown configuration %q", w)
+			require.True(t, parseTLSConfig(&c, key, value), "unknown configuration %q", w)
 		}
 	}
 	return c
@@ -274,6 +274,8 @@ func parseSent(t *testing.T, now time.Time, w []string) event {
 			for _, to := range commas(value) {
 				e.Recipients = append(e.Recipients, expand(t, to)...)
 			}
+		default:
+			parseParam(&e.Params, key)
 		}
 	}
 	for _, a := range e.Recipients {
@@ -370,6 +372,8 @@ func parseResolved(t *testing.T, now time.Time, w []string) event {
 				mx.Addrs = append(mx.Addrs, netip.MustParseAddr(a))
 			}
 			ev.route.MX = append(ev.route.MX, mx)
+		default:
+			parseSecurity(t, &ev.route, key, value)
 		}
 	}
 	return ev
@@ -395,6 +399,8 @@ func parseOpened(w []string) event {
 			ev.caps.Chunking = true
 		case "fixup":
 			ev.fixup = true
+		default:
+			parseOffer(&ev, key)
 		}
 	}
 	return ev
@@ -474,6 +480,8 @@ func parseClosing(t *testing.T, w []string) closing {
 			c.local = true
 		case "noroute":
 			c.noRoute = true
+		default:
+			parseTLSError(&c, key, value)
 		}
 	}
 	return c

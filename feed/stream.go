@@ -63,7 +63,7 @@ func (e *engine) flow(now time.Time, m *message, announced bool) {
 	st.gap = max(gap, st.gap*3/4)
 	st.last = now
 	st.parallel = st.parallel || m.refs > 0
-	if more := st.parallel || announced && e.coming[m.key.source] > 0; !more || m.verp != nil || e.config.GatherTime < 0 || e.draining {
+	if more := st.parallel || announced && e.coming[m.key.announced()] > 0; !more || m.verp != nil || e.config.GatherTime < 0 || e.draining {
 		e.ebb(now, st)
 		return
 	}
@@ -84,7 +84,7 @@ func (st *stream) lull() time.Duration {
 // ends the stream.
 func (e *engine) calm(now time.Time, key messageKey, st *stream) {
 	switch {
-	case st.flowing && e.messages[key] != nil && e.coming[key.source] > 0 && !e.draining:
+	case st.flowing && e.messages[key] != nil && e.coming[key.announced()] > 0 && !e.draining:
 		e.timers.set(&st.quiet, now.Add(lullTime))
 	case st.flowing || e.messages[key] != nil:
 		e.ebb(now, st)

@@ -85,7 +85,7 @@ func (s setup) text(dir string) string {
 		s.dns = "127.0.0.1:53"
 	}
 	return fmt.Sprintf("hostname = \"feed.test\"\n[lmtp]\nlisten = [%q]\n%s\n[dns]\nservers = [%q]\n[smtp]\nport = %d\nprohibited = []\n%s\n"+
-		"[log]\n%s\n[ledger]\npath = \"\"\n[admin]\nlisten = %q\n",
+		"[log]\n%s\n[ledger]\npath = \"\"\n[tls]\npolicies = \"\"\n[admin]\nlisten = %q\n",
 		"unix:"+filepath.Join(dir, "lmtp.sock"), s.lmtp, s.dns, max(s.port, 1), s.smtp, s.log, "unix:"+filepath.Join(dir, "admin.sock"))
 }
 

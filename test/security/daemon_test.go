@@ -97,7 +97,7 @@ func (s setting) text(d *daemon) string {
 	}
 	text := fmt.Sprintf("hostname = \"feed.security.test\"\n[lmtp]\n%s\n[dns]\nservers = [%q]\n[smtp]\n%s\n",
 		s.listens(d), s.server, smtp)
-	text += fmt.Sprintf("[log]\nlevel = \"debug\"\ndeliveries = %q\n[ledger]\npath = %q\n[admin]\nlisten = %q\n",
+	text += fmt.Sprintf("[tls]\nmode = \"off\"\npolicies = \"\"\n[log]\nlevel = \"debug\"\ndeliveries = %q\n[ledger]\npath = %q\n[admin]\nlisten = %q\n",
 		d.path("deliveries.jsonl"), s.ledger, "unix:"+d.path("admin.sock"))
 	for _, r := range s.routes {
 		var domain, host string

@@ -139,7 +139,7 @@ func headersAreLines(t *testing.T, all []letter) {
 
 // recordKeys are those of a delivery record, in their order.
 var recordKeys = []string{"time", "envelope", "queue_id", "from", "to", "domain", "outcome", "uncertain", "code", "enhanced", "reply", "mx", "addr",
-	"port", "source", "tls", "session", "transaction", "recipients", "reused", "attempts", "delay", "delays"}
+	"port", "source", "tls", "tls_policy", "tls_verified", "session", "transaction", "recipients", "reused", "attempts", "delay", "delays"}
 
 // logLine is a line of the log, as log/slog writes text; quoted values hold no control octet.
 var logLine = regexp.MustCompile(`^time=[0-9TZ:.+-]+ level=(?:DEBUG|INFO|WARN|ERROR) msg=(?:"(?:[^"\\]|\\.)*"|\S+)(?: [a-z_]+=(?:"(?:[^"\\]|\\.)*"|[^\s"]*))*$`)

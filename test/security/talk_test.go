@@ -43,7 +43,7 @@ func TestRepliesBeforeTheirCommandsDeliverNothing(t *testing.T) {
 }
 
 // STARTTLS is not spoken in this version: there is nothing to strip, and nothing to inject into.
-func TestSTARTTLSIsNeverSaid(t *testing.T) {
+func TestSTARTTLSIsNotSaidWhereItIsOff(t *testing.T) {
 	next := receive(t, leniencies()[0], false) // it offers STARTTLS
 	h := lhlo(t, start(t, setting{routes: []string{"d.test " + next.at()}}))
 	delivered(t, h.transaction(sender, []string{"a@d.test"}, wire("Subject: x\r\n\r\nx\r\n")))
