@@ -57,6 +57,7 @@ type Config struct {
 type TLS struct {
 	Mode         TLSMode
 	Destinations []Destination  // for domains that are to be treated otherwise; the longest match counts
+	Relays       []Destination  // what the entries of the routing map say of their hosts; the longest match counts, and precedes Destinations
 	Roots        *x509.CertPool // of certificates that a policy wants verified; nil is the system's
 	Classic      bool           // no post-quantum key exchange: a handshake costs half, and what is recorded now may be read one day
 	Tickets      int            // servers whose sessions can be resumed; 0 is 10,000
@@ -79,6 +80,7 @@ type Destination struct {
 	Names    []string // that TLSVerified accepts in a certificate; ".example.net" accepts any name below; empty: the configured host's
 	Implicit bool     // TLS from the first octet (RFC 8314 section 3)
 	Auth     *Credentials
+	Plain    bool // of Relays: the entry says nothing of TLS, and hides a shorter match that does
 
 	AuthInClear bool // Auth is used without verified TLS too
 }

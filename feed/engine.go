@@ -31,6 +31,7 @@ type engine struct {
 	asking map[string][]*route // per domain whose lookup is under way, the routes that wait for it
 
 	usual        *policy // of exchangers of which nothing else is known
+	relays       map[string]*Destination
 	destinations map[string]*Destination
 
 	shelf      []shelved // routes that nobody needs, the oldest first
@@ -83,7 +84,8 @@ func (c *counts) settled(o *Outcome) {
 func newEngine(c Config) *engine {
 	e := &engine{config: c, envelopes: map[string]*envelope{}, messages: map[messageKey]*message{}, coming: map[source]int{}, streams: map[messageKey]*stream{},
 		routes: map[string]*route{}, hosts: map[string]*host{}, sessions: map[sessionID]*session{}, forsaken: map[sessionID]bool{}}
-	e.asking, e.usual, e.destinations = map[string][]*route{}, usualPolicy(c.TLS.Mode), destinationsOf(c.TLS)
+	e.asking, e.usual = map[string][]*route{}, usualPolicy(c.TLS.Mode)
+	e.relays, e.destinations = destinationsOf(c.TLS.Relays), destinationsOf(c.TLS.Destinations)
 	e.shelfTimer.due = e.sweepShelf
 	e.exhaustedTimer.due = e.feedHungry
 	e.rejudgeTimer.due = func(time.Time) {}

@@ -160,14 +160,14 @@ func (t *trial) judgeMail() verdict {
 }
 
 // judgeBare is the table for a server that wants TLS (RFC 3207 section 4 has 530 for it) and was spared it, because that had failed: it is tried
-// once more, and believed when that fails again.
+// once more, and believed when that fails again. The next message is tried with TLS first.
 func (t *trial) judgeBare(r wire.Reply) verdict {
 	v := t.replied(Failed, r)
+	t.insists = true
 	if t.flight.wanted {
 		v.outcome.Status = wire.Enhanced{Class: 5, Subject: 7, Detail: 10}
 		return v
 	}
-	t.insists = true
 	return verdict{step: stepAgain, outcome: v.outcome, free: true}
 }
 
@@ -353,21 +353,6 @@ func (t *trial) replied(c Class, r wire.Reply) verdict {
 	}
 	return v
 }
-
-// isTooManyMessages knows the words, beside 421, for a session that has carried all it may. RFC 9422 section 4.1 has MAILMAX for
-// it and no code of its own.
-func isTooManyMessages(r wire.Reply) bool {
-	if r.Code/100 != 4 {
-		return false
-	}
-	text := strings.ToLower(r.Text)
-	return strings.Contains(text, "too many messages") || strings.Contains(text, "too many transactions") ||
-		strings.Contains(text, "messages per connection") || strings.Contains(text, "messages per session")
-}
-
-// isUnknown says that the server does not know the command: RFC 5321 section 4.2.4 for 500 and 502; 503 comes from those that do
-// not know it after RCPT.
-func isUnknown(r wire.Reply) bool { return r.Code >= 500 && r.Code <= 504 }
 
 // broken is the verdict on a reply that makes no sense where it stands.
 func (t *trial) broken(r wire.Reply) verdict {

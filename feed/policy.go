@@ -57,9 +57,24 @@ func (p *policy) String() string {
 		return "opportunistic"
 	case p.level == levelVerify:
 		return p.word + " " + strings.Join(p.names, " ")
+	case p.kind == PolicyTLSA:
+		return fmt.Sprintf("dane %s (%s)", p.sni, brief(p.strings))
 	default:
 		return p.word
 	}
+}
+
+// brief is TLSA records with the beginning of their data.
+func brief(records []string) string {
+	const digits = len("3 1 1 01234567")
+	var b strings.Builder
+	for i, r := range records {
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		b.WriteString(r[:min(len(r), digits)])
+	}
+	return b.String()
 }
 
 // A need is what a message says about TLS (RFC 8689).
@@ -100,18 +115,17 @@ var (
 // policyOf is the policy of one exchanger for mail to a route's domain. The receiver's DANE precedes its MTA-STS (RFC 8461 section 2), and the
 // operator's word precedes both.
 func (e *engine) policyOf(rt *route, r *resolver.Route, mx *resolver.MX) (*policy, *refusal) {
-	base := e.usual
-	d, told := e.destination(rt.domain)
-	if told {
+	base, d := e.usual, e.destination(rt.domain, mx)
+	if d != nil {
 		base = configured(d, mx)
 	}
 	switch {
 	case rt.need == needTLS && base.level != levelVerify:
-		return e.requireTLS(r, mx)
-	case told, base.level == levelNone, rt.need == needDelivery:
+		return requireTLS(r, mx, base)
+	case d != nil, base.level == levelNone, rt.need == needDelivery:
 		return base, nil
 	case mx.DANE != nil:
-		return daneOf(mx)
+		return daneOf(rt.domain, mx)
 	case applies(r.STS, mx):
 		return stsOf(r.STS, mx, base)
 	}
@@ -124,37 +138,56 @@ func applies(p *sts.Policy, mx *resolver.MX) bool {
 }
 
 // requireTLS is the policy for a message with REQUIRETLS. RFC 8689 section 4.2.1 wants the exchanger's name from DNSSEC or from an
-// MTA-STS policy, and its certificate verified.
-func (e *engine) requireTLS(r *resolver.Route, mx *resolver.MX) (*policy, *refusal) {
-	switch {
-	case mx.DANE != nil:
-		p, no := daneOf(mx)
-		if no != nil || p.level == levelDANE {
+// MTA-STS policy, and its certificate verified. What a relay needs besides, it still gets.
+func requireTLS(r *resolver.Route, mx *resolver.MX, base *policy) (*policy, *refusal) {
+	if base.auth == nil && !base.implicit && mx.DANE != nil {
+		if p, no := daneOf(r.Domain, mx); no != nil || p.level == levelDANE {
 			return p, no
 		}
-	case applies(r.STS, mx) && r.STS.Matches(mx.Name), mx.Secure, mx.Configured:
-		return verify("requiretls", []string{mx.Name}, mx.Name), nil
 	}
-	return nil, &refusal{failed: true, status: status5730, err: errNeedsTLS}
+	if !mx.Secure && !mx.Configured && !(applies(r.STS, mx) && r.STS.Matches(mx.Name)) {
+		return nil, &refusal{failed: true, status: status5730, err: errNeedsTLS}
+	}
+	p := verify("requiretls", []string{mx.Name}, mx.Name)
+	if p.implicit, p.auth, p.inClear = base.implicit, base.auth, base.inClear; p.implicit || p.auth != nil {
+		p.key += " " + base.key
+	}
+	return p, nil
 }
 
 // daneOf is the policy that TLSA records make. RFC 7672 section 2.2: records of which none is usable still say that there is TLS; and
 // where they cannot be had, an attacker may be the reason, so that the exchanger must not be used.
-func daneOf(mx *resolver.MX) (*policy, *refusal) {
+func daneOf(domain string, mx *resolver.MX) (*policy, *refusal) {
 	d := mx.DANE
 	if d.Err != nil {
 		return nil, &refusal{status: status475, result: "dnssec-invalid", err: d.Err}
 	}
 	p := &policy{word: "dane", level: levelEncrypt, kind: PolicyTLSA, sni: d.Base}
-	if dane.Usable(d.Records) {
-		p.level, p.names, p.tlsa = levelDANE, d.Names, d.Records
-	}
 	for _, r := range d.Records {
 		p.strings = append(p.strings, r.String())
 	}
 	slices.Sort(p.strings)
-	p.key = fmt.Sprint("dane ", p.level, " ", mx.Name, d.Names, p.strings)
+	if dane.Usable(d.Records) {
+		p.level, p.tlsa, p.names = levelDANE, d.Records, daneNames(domain, d)
+	}
+	p.key = fmt.Sprint("dane ", p.level, " ", d.Base, p.names, p.strings)
 	return p, nil
+}
+
+// daneNames is the names that a certificate may have below a DANE-TA anchor. With DANE-EE none counts (RFC 7672 section 3.1.1). Section 3.2.2
+// allows the recipient's domain too. It is left out where the exchanger is somebody else's: with it the thousands of domains of a provider
+// would each have a policy, and so a session, of their own; and a provider's certificate cannot name them all.
+func daneNames(domain string, d *resolver.DANE) []string {
+	if !slices.ContainsFunc(d.Records, func(r resolver.TLSA) bool { return r.Usage == 2 }) {
+		return nil
+	}
+	var names []string
+	for _, n := range d.Names {
+		if n != domain || n == d.Base || strings.HasSuffix(d.Base, "."+domain) {
+			names = append(names, n)
+		}
+	}
+	return names
 }
 
 // stsOf is what an MTA-STS policy makes of the usual one. RFC 8461 section 4.1 has the certificate be for the exchanger's name, which is
@@ -195,16 +228,19 @@ func usualPolicy(m TLSMode) *policy {
 	}
 }
 
-// destination is what the operator wants for a domain.
-func (e *engine) destination(domain string) (*Destination, bool) {
-	if len(e.destinations) == 0 {
-		return nil, false
+// destination is what the operator wants of an exchanger of a domain, or nil. What the routing map says counts for the hosts that it names.
+func (e *engine) destination(domain string, mx *resolver.MX) *Destination {
+	if mx.Configured && mx.Preference != resolver.FallbackPreference {
+		if d, ok := resolver.Match(e.relays, domain); ok && !d.Plain {
+			return d
+		}
 	}
-	return resolver.Match(e.destinations, domain)
+	d, _ := resolver.Match(e.destinations, domain)
+	return d
 }
 
-// configured is the policy that a Destination makes. Who we are is told to the hosts of its route only, never to a fallback host or
-// to what the DNS names.
+// configured is the policy that a Destination makes. Who we are is told to the hosts of its route only, never to a fallback host or to
+// what the DNS names.
 func configured(d *Destination, mx *resolver.MX) *policy {
 	names := d.Names
 	if len(names) == 0 {
@@ -226,11 +262,11 @@ func configured(d *Destination, mx *resolver.MX) *policy {
 	return p
 }
 
-// destinationsOf makes the table that destination looks into.
-func destinationsOf(t TLS) map[string]*Destination {
-	m := make(map[string]*Destination, len(t.Destinations))
-	for i := range t.Destinations {
-		m[t.Destinations[i].Domain] = &t.Destinations[i]
+// destinationsOf makes a table that destination looks into.
+func destinationsOf(list []Destination) map[string]*Destination {
+	m := make(map[string]*Destination, len(list))
+	for i := range list {
+		m[list[i].Domain] = &list[i]
 	}
 	return m
 }

@@ -12,6 +12,9 @@ import (
 
 var me = &Credentials{User: "me", Password: "secret"}
 
+// relays is the configuration of one entry of the routing map beside opportunistic TLS.
+func relays(d Destination) TLS { return TLS{Mode: TLSOpportunistic, Relays: []Destination{d}} }
+
 // to is the configuration of one destination beside opportunistic TLS.
 func to(d Destination) TLS { return TLS{Mode: TLSOpportunistic, Destinations: []Destination{d}} }
 
@@ -63,7 +66,7 @@ func TestCredentialsAreForTheRoutesHosts(t *testing.T) {
 		t.Run(c.rule, func(t *testing.T) {
 			for _, n := range []need{needNothing, needTLS, needDelivery} {
 				d := Destination{Domain: "one.test", Mode: TLSVerified, Implicit: true, Auth: me, AuthInClear: true}
-				p, no := policyCase{tls: to(d), need: n, mx: c.mx}.policy()
+				p, no := policyCase{tls: relays(d), need: n, mx: c.mx}.policy()
 				require.Nil(t, no, "it may be used")
 				assert.Equal(t, c.want, p.auth != nil, "whether it is told who we are")
 				assert.Equal(t, c.want, p.implicit, "whether it speaks TLS from the first octet")
@@ -78,7 +81,7 @@ func TestCredentialsAreForTheRoutesHosts(t *testing.T) {
 func TestRequireTLSKeepsWhatARelayNeeds(t *testing.T) {
 	for _, mode := range []TLSMode{TLSOpportunistic, TLSRequired, TLSVerified} {
 		d := Destination{Domain: "one.test", Mode: mode, Implicit: true, Auth: me, AuthInClear: true}
-		p, no := policyCase{tls: to(d), need: needTLS, mx: relay()}.policy()
+		p, no := policyCase{tls: relays(d), need: needTLS, mx: relay()}.policy()
 		require.Nil(t, no, "it may be used")
 		assert.Equal(t, levelVerify, p.level, "RFC 8689 section 4.2.1: its certificate is verified")
 		assert.True(t, p.implicit, "it is spoken to in TLS from the first octet")

@@ -240,7 +240,7 @@ func TestPasswordsGoToVerifiedHostsOnly(t *testing.T) {
 			if c.inClear {
 				relay.Mode, relay.AuthInClear = TLSOff, true
 			}
-			inTLSWorld(t, func(cc *Config) { cc.TLS.Destinations = []Destination{relay} }, func(t *testing.T, w *tlsWorld) {
+			inTLSWorld(t, func(cc *Config) { cc.TLS.Relays = []Destination{relay} }, func(t *testing.T, w *tlsWorld) {
 				asked := 0
 				s := w.serve(best, mxsim.Config{TLS: w.server, AuthInClear: c.inClear, AuthNeeded: true, Auth: func(user, password string) string {
 					asked++

@@ -47,7 +47,7 @@ type tlsKit struct {
 }
 
 func newTLSKit(c TLS) *tlsKit {
-	if c.Mode == TLSOff && len(c.Destinations) == 0 {
+	if c.Mode == TLSOff && len(c.Destinations)+len(c.Relays) == 0 {
 		return &tlsKit{roots: c.Roots, classic: c.Classic}
 	}
 	return &tlsKit{roots: c.Roots, classic: c.Classic, tickets: tls.NewLRUClientSessionCache(c.Tickets)}

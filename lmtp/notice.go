@@ -27,6 +27,7 @@ type Notice struct {
 	DSN        wire.MailDSN // what to return, and the sender's own name for the message
 	UTF8       bool         // MAIL had SMTPUTF8: addresses and header may be above ASCII
 	Arrival    time.Time    // of the host MTA's final dot
+	Deadline   time.Time    // when the replies of its recipients are due
 	Body       *wire.Body
 	Recipients []NoticeRecipient // noticeSize at most
 }
@@ -122,6 +123,7 @@ func (t *transaction) notice(list []owed) Notice {
 		DSN:        t.params.DSN,
 		UTF8:       t.params.SMTPUTF8,
 		Arrival:    t.began,
+		Deadline:   t.deadline,
 		Body:       t.content.body,
 		Recipients: recipients,
 	}

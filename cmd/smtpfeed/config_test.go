@@ -73,7 +73,6 @@ func TestParseProblems(t *testing.T) {
 		{"a destination verified by no name", "[[tls.destination]]\ndomain = \"a.example\"\nmode = \"verified\"\n", `f:1:3: tls.destination.1: verified needs names = .*`},
 		{"names that nobody looks at", "[[tls.destination]]\ndomain = \"a.example\"\nmode = \"required\"\nnames = [\"x.example\"]\n", `f:4:1: tls.destination.1.names: are looked at with verified only`},
 		{"the second destination of a domain", "[[tls.destination]]\ndomain = \"a.example\"\nmode = \"off\"\n[[tls.destination]]\ndomain = \"A.example\"\nmode = \"required\"\n", `f:5:1: tls.destination.2.domain: A.example stands here twice`},
-		{"a destination and a route that both say how", "[[route]]\ndomain = \"a.example\"\nhosts = [\"b.example\"]\ntls = \"required\"\n[[tls.destination]]\ndomain = \"a.example\"\nmode = \"off\"\n", `f:6:1: tls.destination.1.domain: a.example has a route that says tls, names or auth already`},
 		{"a password in clear", "[[route]]\ndomain = \"a.example\"\nhosts = [\"b.example\"]\ntls = \"required\"\nauth = \"/etc/x\"\n", `f:4:1: route.1.tls: auth needs tls = "verified": .*`},
 		{"a password in a file somewhere", "[[route]]\ndomain = \"a.example\"\nhosts = [\"b.example\"]\nauth = \"x\"\n", `f:4:1: route.1.auth: "x" is not an absolute path`},
 		{"implicit TLS without TLS", "[[route]]\ndomain = \"a.example\"\nhosts = [\"b.example:465\"]\ntls = \"off\"\n", `f:4:1: route.1.tls: off contradicts implicit_tls and port 465`},

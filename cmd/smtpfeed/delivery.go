@@ -37,7 +37,7 @@ type delivery struct {
 // the records too.
 func newDelivery(c Config, rec *records, log *slog.Logger) (*delivery, error) {
 	d := &delivery{records: rec, done: make(chan struct{})}
-	tls, err := d.openParts(c, log)
+	tls, err := d.openParts(c, false, log)
 	if err != nil {
 		d.closeParts()
 		return nil, &failure{exitConfig, err}
@@ -57,12 +57,12 @@ func newDelivery(c Config, rec *records, log *slog.Logger) (*delivery, error) {
 	return d, nil
 }
 
-// openParts makes what the feeder and the LMTP side stand on.
-func (d *delivery) openParts(c Config, log *slog.Logger) (tls feed.TLS, err error) {
+// openParts makes what the feeder and the LMTP side stand on; readOnly leaves the files alone that a running daemon may have.
+func (d *delivery) openParts(c Config, readOnly bool, log *slog.Logger) (tls feed.TLS, err error) {
 	if tls, err = c.tls(); err != nil {
 		return tls, err
 	}
-	if d.policies, err = c.policies(tls.Roots, log); err != nil {
+	if d.policies, err = c.policies(tls.Roots, readOnly, log); err != nil {
 		return tls, err
 	}
 	rc := c.resolverConfig(newSelf().is)

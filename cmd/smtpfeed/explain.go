@@ -51,7 +51,7 @@ func predict(conf Config, domains []string) (feed.Prediction, error) {
 	log := slog.New(slog.DiscardHandler)
 	conf.TLS.Report.Directory, conf.Submission.Host = "", "" // nothing is sent
 	var d delivery
-	tls, err := d.openParts(conf, log)
+	tls, err := d.openParts(conf, true, log)
 	defer d.closeParts()
 	if err != nil {
 		return feed.Prediction{}, &failure{exitConfig, err}

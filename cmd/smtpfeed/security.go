@@ -33,14 +33,11 @@ func (c Config) tls() (feed.TLS, error) {
 		t.Destinations = append(t.Destinations, feed.Destination{Domain: foldPattern(d.Domain), Mode: tlsModes[d.Mode], Names: foldAll(d.Names)})
 	}
 	for _, r := range c.Routes {
-		if !r.special() {
-			continue
-		}
 		d, err := r.destination()
 		if err != nil {
 			return t, err
 		}
-		t.Destinations = append(t.Destinations, d)
+		t.Relays = append(t.Relays, d)
 	}
 	return t, nil
 }
@@ -69,7 +66,8 @@ func (r RouteSection) mode() string {
 }
 
 func (r RouteSection) destination() (feed.Destination, error) {
-	d := feed.Destination{Domain: foldPattern(r.Domain), Mode: tlsModes[r.mode()], Names: foldAll(r.Names), Implicit: r.implicit(), AuthInClear: r.AuthInClear}
+	d := feed.Destination{Domain: foldPattern(r.Domain), Mode: tlsModes[r.mode()], Names: foldAll(r.Names), Implicit: r.implicit(),
+		AuthInClear: r.AuthInClear, Plain: !r.special()}
 	if r.Auth == "" {
 		return d, nil
 	}
@@ -155,11 +153,11 @@ func readRoots(path string) (*x509.CertPool, error) {
 }
 
 // policies opens the store of MTA-STS policies; nil when none are looked for.
-func (c Config) policies(roots *x509.CertPool, log *slog.Logger) (*sts.Store, error) {
+func (c Config) policies(roots *x509.CertPool, readOnly bool, log *slog.Logger) (*sts.Store, error) {
 	if !c.TLS.MTASTS || c.TLS.Mode == "off" {
 		return nil, nil
 	}
-	s, err := sts.Open(sts.Config{Path: c.TLS.Policies, Prohibited: c.prohibited(), Roots: roots, Log: log})
+	s, err := sts.Open(sts.Config{Path: c.TLS.Policies, ReadOnly: readOnly, Prohibited: c.prohibited(), Roots: roots, Log: log})
 	if err != nil {
 		return nil, fmt.Errorf("tls.policies: %w", err)
 	}
@@ -180,12 +178,6 @@ func validateTLS(c Config, bad reporter) {
 		bad("tls.mode", "%q is not one of off, opportunistic, required", c.TLS.Mode)
 	}
 	inRange(bad, "tls.tickets", c.TLS.Tickets, 1, 10_000_000)
-	routes := map[string]bool{}
-	for _, r := range c.Routes {
-		if r.special() {
-			routes[foldPattern(r.Domain)] = true
-		}
-	}
 	seen := map[string]bool{}
 	for i, d := range c.TLS.Destinations {
 		key := fmt.Sprintf("tls.destination.%d", i+1)
@@ -195,8 +187,6 @@ func validateTLS(c Config, bad reporter) {
 			bad(keyOr(key, ".domain", d.Domain), `%q is not a domain; write "example.net", ".example.net" for its subdomains, or "*"`, d.Domain)
 		case seen[domain]:
 			bad(key+".domain", "%s stands here twice", d.Domain)
-		case routes[domain]:
-			bad(key+".domain", "%s has a route that says tls, names or auth already", d.Domain)
 		}
 		seen[domain] = true
 		mode, ok := tlsModes[d.Mode]

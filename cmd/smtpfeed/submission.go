@@ -23,6 +23,8 @@ import (
 const (
 	// submissionBudget is how long the host MTA may take for mail of ours: recipients wait for it whose replies are due.
 	submissionBudget = 25 * time.Second
+	// leastSubmission is how long it has at least.
+	leastSubmission = 2 * time.Second
 	// submissionDomain stands for the host MTA in the submitter's own routing map, which has nothing else.
 	submissionDomain = "submission.invalid"
 	submissionLimit  = 10 // sessions with the host MTA
@@ -114,7 +116,14 @@ func (s *submitter) notify(n lmtp.Notice) error {
 	if len(m.Content) == 0 {
 		return errors.New("there is nobody to notify")
 	}
-	return s.submit(context.Background(), n.From, feed.Params{EightBitMIME: m.EightBit, SMTPUTF8: m.SMTPUTF8}, m.Content)
+	// The replies are due, but a notification that had no time at all would not be tried.
+	until := time.Now().Add(leastSubmission)
+	if n.Deadline.After(until) {
+		until = n.Deadline
+	}
+	ctx, cancel := context.WithDeadline(context.Background(), until)
+	defer cancel()
+	return s.submit(ctx, n.From, feed.Params{EightBitMIME: m.EightBit, SMTPUTF8: m.SMTPUTF8}, m.Content)
 }
 
 // noticeID names a notification by what it is about: one that is issued again, since the first attempt's end is not known, can be told for the

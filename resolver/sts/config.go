@@ -13,6 +13,7 @@ import (
 // A Config is what Open needs. Its zero value works, and forgets all policies at the end of the process.
 type Config struct {
 	Path       string         // cache file; "": nothing is kept over restarts
+	ReadOnly   bool           // the cache file is read and never written: it is another process's
 	Prohibited []netip.Prefix // addresses that are never dialled; nil: none
 	Roots      *x509.CertPool // whose certificates policy hosts may have; nil: the system's
 	Timeout    time.Duration  // of a whole fetch, from the question for addresses to the last octet; 0: 15 s

@@ -58,7 +58,11 @@ func Open(c Config) (*Store, error) {
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	if c.Path != "" {
 		s.load(time.Now())
-		s.probe()
+		if c.ReadOnly {
+			s.c.Path = ""
+		} else {
+			s.probe()
+		}
 	}
 	s.wg.Add(1)
 	go s.keep()
