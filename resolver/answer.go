@@ -98,14 +98,19 @@ func (u *upstream) judge(now time.Time, p *port, a arrival) *facts {
 		return u.overTCP(now, q, p.server)
 	case h.truncated:
 		return u.again(now, q, p.server, "truncated over TCP")
-	case h.rcode == dns.RcodeFormatError && !q.plain:
+	case h.rcode == dns.RcodeFormatError && q.form&plain == 0:
 		return u.withoutEDNS(now, q, p.server)
 	case h.rcode == dns.RcodeServerFailure:
 		return u.againAtMost(now, q, p.server, rcodeName(h.rcode), patienceServfail)
 	case h.rcode != dns.RcodeSuccess && h.rcode != dns.RcodeNameError:
 		return u.again(now, q, p.server, rcodeName(h.rcode))
 	}
-	return u.understand(now, q, p.server, a.message)
+	f := u.understand(now, q, p.server, a.message)
+	if f != nil {
+		// RFC 7672 section 2.1.3: the bit says something only if the server is trusted, and the way to it.
+		f.secure = h.validated && p.server.trusted && f.status != failed
+	}
+	return f
 }
 
 // measure learns from an answer: that the server lives, its round trip, and whether datagrams were lost on the way.
@@ -148,7 +153,7 @@ func (u *upstream) understand(now time.Time, q *question, s *server, msg []byte)
 func (u *upstream) withoutEDNS(now time.Time, q *question, s *server) *facts {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	q.plain = true
+	q.form |= plain
 	q.last = u.before(s)
 	return u.back(now, now, q)
 }

@@ -57,7 +57,7 @@ func (o *outbox) pack(datagrams []datagram) {
 	o.wire = o.wire[:0]
 	for i, d := range datagrams {
 		start := len(o.wire)
-		o.wire = appendQuery(o.wire, d.id, d.key, d.plain)
+		o.wire = appendQuery(o.wire, d.id, d.key, d.form)
 		if i == len(o.messages) {
 			o.messages = append(o.messages, ipv4.Message{Buffers: make([][]byte, 1)})
 		}

@@ -179,20 +179,33 @@ func BenchmarkResolve(b *testing.B) {
 	for _, domains := range []int{10_000, 100_000} {
 		for _, l := range []list{{200, true}, {200, false}, {10_000, false}} {
 			b.Run(fmt.Sprintf("domains=%d/hosts=%d/additional=%v", domains, l.hosts, l.additional), func(b *testing.B) {
-				benchmarkList(b, l, domains)
+				benchmarkList(b, l, domains, resolver.Config{}, nil)
 			})
 		}
 	}
 }
 
-func benchmarkList(b *testing.B, l list, domains int) {
+// BenchmarkResolveWithPolicies is what DANE and MTA-STS cost where no domain is signed and none announces a policy: nothing for DANE,
+// a question more for each domain for MTA-STS.
+func BenchmarkResolveWithPolicies(b *testing.B) {
+	for _, l := range []list{{200, true}, {200, false}} {
+		for name, p := range map[string]resolver.Policies{"dane": nil, "dane+sts": &shelf{}} {
+			b.Run(fmt.Sprintf("%s/additional=%v", name, l.additional), func(b *testing.B) {
+				benchmarkList(b, l, 10_000, resolver.Config{DANE: true}, p)
+			})
+		}
+	}
+}
+
+func benchmarkList(b *testing.B, l list, domains int, c resolver.Config, p resolver.Policies) {
 	server := startServer(b, l, 30*time.Millisecond)
 	names := domainNames(domains)
 	var asked, retries uint64
 	cpu := cpuTime()
 	b.ReportAllocs()
 	for b.Loop() {
-		r, err := resolver.New(resolver.Config{Servers: []string{server}})
+		c.Servers = []string{server}
+		r, err := resolver.NewWithPolicies(c, p)
 		require.NoError(b, err, "the resolver should start")
 		require.Zero(b, startAll(r, names), "every domain should have a route")
 		s := r.Stats()

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/miekg/dns"
@@ -27,7 +28,7 @@ type Config struct {
 	Timeout      time.Duration         // of one question on the wire, all its retries together; 0: 5 s
 	Window       int                   // questions in flight at start, adapted by what the servers bear; 0: 200
 	Families     Families              // which addresses are asked; 0: both
-	Static       []StaticRoute         // domains whose route is configured: no MX question is asked
+	Static       []StaticRoute         // domains whose route is configured: neither MX nor MTA-STS is asked; never for literals
 	Fallback     []string              // hosts appended to every route at FallbackPreference; syntax of StaticRoute.Hosts
 	Self         func(netip.Addr) bool // is this address ours (RFC 5321 section 5.1); nil: never
 	CacheEntries int                   // answers kept at most; 0: 500,000
@@ -44,17 +45,31 @@ type Config struct {
 
 // A StaticRoute sends a domain to named hosts instead of its MX records.
 type StaticRoute struct {
-	Domain string   // "example.net", or ".example.net" for all its subdomains; the longest match wins
+	Domain string   // "example.net", ".example.net" for all its subdomains, or "*" for all domains; the longest match wins
 	Hosts  []string // "[192.0.2.1]:25", "relay.example.org", "relay.example.org:587"; the first is preferred
 }
 
 const (
+	defaultPort         = 25
 	defaultTimeout      = 5 * time.Second
 	defaultWindow       = 200
 	defaultCacheEntries = 500_000
 	defaultStale        = 15 * time.Minute
 	resolvConf          = "/etc/resolv.conf"
 )
+
+// trusts says whether the AD bit of a server is believed. A server whose name would have to be looked up first is not.
+func (c Config) trusts(server string) bool {
+	at, err := netip.ParseAddrPort(server)
+	if err != nil || !c.DANE {
+		return false
+	}
+	addr := at.Addr().Unmap().WithZone("")
+	if c.TrustAD == nil {
+		return addr.IsLoopback() // what comes from this machine was not forged on the way
+	}
+	return slices.ContainsFunc(c.TrustAD, func(p netip.Prefix) bool { return p.Contains(addr) })
+}
 
 // withDefaults fills what is zero and checks the rest.
 func (c Config) withDefaults() (Config, error) {
@@ -78,6 +93,9 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.CacheEntries <= 0 {
 		c.CacheEntries = defaultCacheEntries
+	}
+	if c.Port == 0 {
+		c.Port = defaultPort
 	}
 	if c.Stale == 0 {
 		c.Stale = defaultStale

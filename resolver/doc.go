@@ -1,5 +1,6 @@
 // Package resolver finds where the mail of a domain goes: RFC 5321 section 5.1, null MX (RFC 7505), CNAMEs, the additional
-// section, implicit MX, literals, configured routes. It asks recursive servers and is no resolver of its own.
+// section, implicit MX, literals, configured routes; and what protects it on the way: DANE (RFC 7672) and MTA-STS (RFC 8461, whose
+// policies package sts fetches and keeps). It asks recursive servers and is no resolver of its own.
 //
 // # A resolution
 //
@@ -25,6 +26,25 @@
 // whose wait is over does not count as in flight: it is sent again first thing when the window allows. So a recursor that
 // drops what it cannot bear (unbound by its wait-limit, BIND by its quota with SERVFAIL) is asked for what it can, and the
 // few that it dropped are not left behind.
+//
+// # DANE
+//
+// With Config.DANE all questions have the AD bit set, and an answer is secure if a server of Config.TrustAD gave it with that bit: it
+// has validated. This needs no DNSSEC of our own, and a way to that server that nobody can write to. The server must validate (unbound
+// and BIND do as Debian ships them) and pass AD on: a forwarder between us and it may strip it, and then nothing is secure. With
+// several servers, all should be trusted: which of them answers is nobody's choice.
+//
+// Where the MX records are secure, the exchangers' addresses are really asked, hints or not, and TLSA together with them. Where they are
+// not, nothing more is asked than without DANE. authenticate (tlsa.go) follows RFC 7672 section 2.2.2: which name has the records, what
+// an alias means, what a failure means. A failure where records may exist is [DANE].Err, and the exchanger must not be used;
+// a failure of MX or addresses is [Temporary] as ever, and bogus is one of them: validating servers say SERVFAIL.
+//
+// # MTA-STS
+//
+// With Config.STS each domain has two lookups, a pair: one for the route, one for the policy. They ask side by side (MX; TXT of
+// _mta-sts, then the store), and the result waits for both, unless there is no route. A fetch is in flight like a question, so
+// it is joined, and only those wait for it who need it. What fails on the way to a policy neither fails nor defers: the policy
+// known before holds until it expires, and without one there is none.
 //
 // # What is remembered
 //
@@ -54,14 +74,19 @@
 //
 // # Goroutines
 //
-// All belong to the upstream, whose close ends them and waits:
+// All but the last belong to the upstream, whose close ends them and waits:
 //
 //   - the sender (upstream.run), one: sends, repeats, gives up. Ends with close.
 //   - a reader (upstream.read) per UDP socket, 4 per server, from the first question on. Ends when its socket ends.
 //   - a writer (stream.talk) and a reader (stream.read) per TCP connection, at most one connection per server. They end with
 //     the connection: error, silence over a question, 10 s without questions, close.
+//   - a goroutine per policy that was fetched (Resolver.begin), from the store's answer until the lookups that waited for it have gone
+//     on. Close waits for those under way, and later answers of the store start none.
 //
 // # Bugs
+//
+// Of an exchanger with more than 32 TLSA records, some are not used. Where its A and AAAA records are behind CNAMEs to different names,
+// which DNS does not allow, the TLSA records are looked for at that of its IPv4 addresses.
 //
 // An address hint that is out of date is used until its TTL ends; nobody asks again when the host it names refuses.
 //

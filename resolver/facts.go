@@ -4,9 +4,12 @@ import (
 	"net/netip"
 	"slices"
 	"time"
+
+	"github.com/smtpfeed/smtpfeed/resolver/sts"
 )
 
-// A key is a question: a name as checkName accepts it, and dns.TypeMX, dns.TypeA or dns.TypeAAAA.
+// A key is a question: a name as checkName accepts it, and dns.TypeMX, A, AAAA, TLSA, TXT or CNAME; or a policy to be fetched (see
+// policyKey), which is no question of the DNS and yet waited for and remembered like one.
 type key struct {
 	name  string
 	qtype uint16
@@ -16,6 +19,8 @@ type key struct {
 // cache and every waiting Resolve share them.
 type facts struct {
 	status  status
+	secure  bool   // a trusted server has validated all of it by DNSSEC; never of failed
+	hops    uint8  // CNAMEs walked inside this answer
 	reason  string // of failed: "SERVFAIL", "no answer in 5s"
 	server  string // who said so; empty when several were asked
 	expires time.Time
@@ -24,20 +29,29 @@ type facts struct {
 	mx     []exchange   // of found MX: ascending preference, then name; at most maxExchanges
 	hints  []hint       // of found MX: addresses from the additional section
 	addrs  []netip.Addr // of found A and AAAA: sorted
-	follow string       // of alias: the name to ask on
-	hops   int          // CNAMEs walked inside this answer
+	follow string       // behind CNAMEs, the name they lead to; of alias, to be asked on
+	rare   *rare        // of found TLSA, TXT, and fetched; nil of others
+}
+
+// rare is what few answers hold; the many are smaller without it.
+type rare struct {
+	tlsa   []TLSA      // at most maxTLSA
+	texts  []string    // of TXT, at most maxTexts, each with its strings joined
+	policy *sts.Policy // nil: it could not be had
+	err    error       // why not
 }
 
 // A status is which of the fields of facts say something.
 type status uint8
 
 const (
-	found  status = iota // there are records of the type asked
-	nullMX               // the only MX record is "." (RFC 7505)
-	noData               // the name exists without such records
-	noName               // NXDOMAIN
-	alias                // a CNAME chain leads to follow and the answer ends there
-	failed               // nobody gave a usable answer: reason
+	found   status = iota // there are records of the type asked
+	nullMX                // the only MX record is "." (RFC 7505)
+	noData                // the name exists without such records
+	noName                // NXDOMAIN
+	alias                 // a CNAME chain leads to follow and the answer ends there
+	failed                // nobody gave a usable answer: reason
+	fetched               // no DNS answer, but what a policy's fetch came to
 )
 
 // An exchange is one MX record.

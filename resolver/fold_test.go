@@ -88,7 +88,7 @@ func FuzzFold(f *testing.F) {
 		if got[0] != '[' {
 			k := key{got, 15}
 			require.LessOrEqual(t, k.sectionSize(), 255+4, "the name should fit on the wire")
-			require.Len(t, appendQuery(nil, 0, k, true), headerSize+k.sectionSize(), "the name should be packed")
+			require.Len(t, appendQuery(nil, 0, k, plain), headerSize+k.sectionSize(), "the name should be packed")
 		}
 	})
 }

@@ -14,8 +14,8 @@ import (
 // in any case of its letters.
 func FuzzQuestion(f *testing.F) {
 	for _, name := range []string{"a.example", "x", "_mx.b-c.example", strings.Repeat("a", 63) + ".example"} {
-		f.Add(appendQuery(nil, 7, key{name, dns.TypeMX}, false), name, dns.TypeMX)
-		f.Add([]byte(strings.ToUpper(string(appendQuery(nil, 7, key{name, dns.TypeA}, true)))), name, dns.TypeA)
+		f.Add(appendQuery(nil, 7, key{name, dns.TypeMX}, 0), name, dns.TypeMX)
+		f.Add([]byte(strings.ToUpper(string(appendQuery(nil, 7, key{name, dns.TypeA}, plain)))), name, dns.TypeA)
 	}
 	// A pointer, a label cut off, no question, two of them.
 	f.Add([]byte("\x00\x07\x81\x80\x00\x01\x00\x00\x00\x00\x00\x00\xc0\x0c\x00\x0f\x00\x01"), "a", dns.TypeMX)
@@ -27,7 +27,7 @@ func FuzzQuestion(f *testing.F) {
 			return
 		}
 		k := key{name, qtype}
-		own := appendQuery(nil, 1, k, len(msg)%2 == 0)
+		own := appendQuery(nil, 1, k, form(len(msg)%4))
 		h, ok := readHeader(own)
 		require.True(t, ok && h.answers(own, k), "a question is about itself")
 		require.Equal(t, headerSize+k.sectionSize(), len(own)-len(own[headerSize+k.sectionSize():]), "and as long as it says")

@@ -27,8 +27,12 @@ func (r *Resolver) Start(domains []string, done func([]Result)) (known []Result)
 	for some := range slices.Chunk(domains, startAtOnce) {
 		ready = ready[:0]
 		for i, room := 0, make([]lookup, len(some)); i < len(some); i++ {
-			room[i].domain, room[i].asker = some[i], a
-			ready = append(ready, &room[i])
+			l := &room[i]
+			l.domain, l.asker = some[i], a
+			ready = append(ready, l)
+			if second := r.newPair(l); second != nil {
+				ready = append(ready, second)
+			}
 		}
 		known = append(known, r.advance(ready).results...)
 	}
@@ -63,18 +67,35 @@ func (r *Resolver) Resolve(ctx context.Context, domain string) (Route, error) {
 // Cached returns what is known about a domain without asking anybody; ok is false if something would have to be asked.
 // With ok, route and err are what Resolve would return.
 func (r *Resolver) Cached(domain string) (route Route, ok bool, err error) {
-	p := r.newView().plan(&lookup{domain: domain})
-	return p.route, len(p.ask) == 0, p.err
+	l := &lookup{domain: domain}
+	v := r.newView()
+	p := v.plan(l)
+	if len(p.ask) > 0 || p.err != nil {
+		return p.route, len(p.ask) == 0, p.err
+	}
+	if second := r.newPair(l); second != nil {
+		policy := v.plan(second)
+		if len(policy.ask) > 0 {
+			return Route{}, false, nil
+		}
+		l.pair.settle(second, Result{Route: policy.route})
+		_, result := l.pair.settle(l, Result{Route: p.route})
+		return result.Route, true, nil
+	}
+	return p.route, true, nil
 }
 
 // An asker is who started lookups together.
 type asker struct{ done func([]Result) }
 
 // A lookup is one domain on its way to a route: the state that a call's stack would hold, without a stack. It belongs to the
-// goroutine that plans it, and while it waits for answers, to the Resolver's lock.
+// goroutine that plans it, and while it waits for answers, to the Resolver's lock. There are others than for routes (see goal).
 type lookup struct {
+	goal    goal
 	domain  string
 	asker   *asker
+	pair    *pair     // of a domain whose policy is looked for too
+	inquiry *inquiry  // of names
 	learned []learned // by this lookup, in case the cache forgets it in between
 	ask     []key     // what the last plan asked
 	missing int       // answers waited for
@@ -132,7 +153,7 @@ func (r *Resolver) advance(ready []*lookup) (e ending) {
 	for len(ready) > 0 {
 		asking := ready[:0]
 		for _, l := range ready {
-			if l.told && !l.grew() {
+			if l.told && !l.grew() || r.unwanted(l) {
 				continue
 			}
 			p := v.plan(l)
@@ -141,8 +162,7 @@ func (r *Resolver) advance(ready []*lookup) (e ending) {
 				continue
 			}
 			if len(p.ask) == 0 {
-				e.lookups = append(e.lookups, l)
-				e.results = append(e.results, Result{l.domain, p.route, p.err, l.told})
+				r.end(&e, l, Result{l.domain, p.route, p.err, l.told})
 			}
 			if l.ask = p.later; len(p.later) > 0 && !l.told {
 				l.told = true
@@ -152,6 +172,19 @@ func (r *Resolver) advance(ready []*lookup) (e ending) {
 		ready = r.depart(asking)
 	}
 	return e
+}
+
+// end takes what came of a lookup, or lets it wait for the other one of its pair.
+func (r *Resolver) end(e *ending, l *lookup, result Result) {
+	if l.pair != nil {
+		r.mu.Lock()
+		l, result = l.pair.settle(l, result)
+		r.mu.Unlock()
+	}
+	if l != nil {
+		e.lookups = append(e.lookups, l)
+		e.results = append(e.results, result)
+	}
 }
 
 // grew says that an answer which nobody waited for has addresses.
@@ -181,19 +214,33 @@ func (r *Resolver) newView() *view {
 }
 
 func (v *view) plan(l *lookup) plan {
-	if len(l.learned) == 0 { // its first plan
+	if len(l.learned) == 0 && l.goal == aRoute { // its first plan
 		if err := checkFolded(l.domain); err != nil {
 			return plan{err: err}
 		}
 	}
 	v.lookup, v.hits = l, 0
-	p := v.r.planner.plan(v.now, l.domain, v.look)
+	p := v.aim(l)
 	if len(p.ask) == 0 && v.hits > 0 {
 		v.r.mu.Lock()
 		v.r.hits += v.hits
 		v.r.mu.Unlock()
 	}
 	return p
+}
+
+// aim makes the plan that leads to the lookup's goal.
+func (v *view) aim(l *lookup) plan {
+	switch l.goal {
+	case aPolicy:
+		return v.r.planner.planPolicy(v.now, l.domain, v.look)
+	case names:
+		d := &draft{planner: &v.r.planner, now: v.now, known: v.look}
+		d.planNames(l.inquiry)
+		return plan{ask: d.ask}
+	default:
+		return v.r.planner.plan(v.now, l.domain, v.look)
+	}
 }
 
 func (v *view) known(k key) *facts {
@@ -217,34 +264,58 @@ func (r *Resolver) depart(asking []*lookup) (ready []*lookup) {
 	if len(asking) == 0 {
 		return nil
 	}
-	var fresh []*question
+	var b boarding
 	now := time.Now()
 	r.mu.Lock()
 	for _, l := range asking {
 		for _, k := range l.ask {
-			if f := r.cache.get(now, k); f != nil {
-				l.learn(k, f)
-				continue
-			}
-			q := r.flights[k]
-			if q == nil {
-				q = l.newQuestion(k)
-				q.rank = l.rank()
-				r.flights[k] = q
-				fresh = append(fresh, q)
-			}
-			q.waiting = append(q.waiting, l)
-			l.missing++
+			r.board(now, l, k, &b)
 		}
 		if l.missing == 0 {
 			ready = append(ready, l)
 		}
 	}
 	r.mu.Unlock()
-	if len(fresh) > 0 {
-		r.up.ask(fresh)
+	if len(b.questions) > 0 {
+		r.up.ask(b.questions)
+	}
+	for _, q := range b.fetches {
+		r.fetch(q)
 	}
 	return ready
+}
+
+// A boarding is what has to be asked for lookups that begin to wait.
+type boarding struct {
+	questions []*question
+	fetches   []*question // of policies, which are not asked of DNS servers
+}
+
+// board lets a lookup wait for a question. The lock is held.
+func (r *Resolver) board(now time.Time, l *lookup, k key, b *boarding) {
+	if f := r.cache.get(now, k); f != nil {
+		l.learn(k, f)
+		return
+	}
+	fetch := k.qtype == typePolicy
+	if fetch && r.closed {
+		l.learn(k, fetchedFacts(now, nil, closedError(k)))
+		return
+	}
+	q := r.flights[k]
+	if q == nil {
+		q = l.newQuestion(k)
+		q.rank = l.rank()
+		r.flights[k] = q
+		if fetch {
+			r.fetches++
+			b.fetches = append(b.fetches, q)
+		} else {
+			b.questions = append(b.questions, q)
+		}
+	}
+	q.waiting = append(q.waiting, l)
+	l.missing++
 }
 
 // answered lands flights: the upstream calls it with every question asked, once. The lookups that waited for them only go on.
@@ -254,6 +325,9 @@ func (r *Resolver) answered(answers []answer) {
 	r.mu.Lock()
 	for _, a := range answers {
 		k := a.question.key
+		if r.flights[k] != a.question {
+			continue // a fetch that came after the Resolver was closed
+		}
 		f := r.cache.put(now, k, a.facts)
 		delete(r.flights, k)
 		for _, l := range a.question.waiting {

@@ -47,13 +47,13 @@ func TestPackedMessagesStay(t *testing.T) {
 	var out outbox
 	var datagrams []datagram
 	for i := range 200 {
-		datagrams = append(datagrams, datagram{id: uint16(i), key: key{fmt.Sprintf("d%d.example", i), dns.TypeMX}, plain: i%2 == 0})
+		datagrams = append(datagrams, datagram{id: uint16(i), key: key{fmt.Sprintf("d%d.example", i), dns.TypeMX}, form: form(i % 4)})
 	}
 	for range 2 { // the second time in what the first has left
 		out.pack(datagrams)
 		for i, d := range datagrams {
 			wire := out.messages[i].Buffers[0]
-			require.Equal(t, appendQuery(nil, d.id, d.key, d.plain), wire, "a message should stay as it is when the buffer grows for the next")
+			require.Equal(t, appendQuery(nil, d.id, d.key, d.form), wire, "a message should stay as it is when the buffer grows for the next")
 		}
 	}
 }

@@ -15,6 +15,8 @@ const (
 	maxRecords   = 100 // of each section; the rest is not looked at
 	maxExchanges = 16  // the most preferred
 	maxHops      = 10  // CNAMEs in a row
+	maxTexts     = 20  // TXT records
+	maxText      = 4096
 )
 
 // parse turns an answer to k into facts. It is pure, believes only records that belong to the question, and leaves to the
@@ -23,7 +25,10 @@ func parse(now time.Time, m *dns.Msg, k key) *facts {
 	if m.Rcode != dns.RcodeSuccess && m.Rcode != dns.RcodeNameError {
 		return failure(now, rcodeName(m.Rcode), "")
 	}
-	end := walk(m.Answer[:min(len(m.Answer), maxRecords)], k.name)
+	end := chainEnd{name: k.name, ttl: 1<<31 - 1}
+	if k.qtype != dns.TypeCNAME {
+		end = walk(m.Answer[:min(len(m.Answer), maxRecords)], end)
+	}
 	switch {
 	case slices.ContainsFunc(m.Answer, hollow):
 		return failure(now, "record without data", "")
@@ -33,9 +38,10 @@ func parse(now time.Time, m *dns.Msg, k key) *facts {
 		return failure(now, "too many CNAMEs", "")
 	case m.Rcode == dns.RcodeNameError:
 		// RFC 6604 section 3: behind a CNAME chain the code is about the chain's last name.
-		return negative(now, m, noName)
+		return negative(now, m, noName, end)
 	}
-	f := &facts{hops: end.hops, expires: now.Add(maxTTL)}
+	f := &facts{expires: now.Add(maxTTL)}
+	end.note(f)
 	ttl, n := f.collect(m, end.name, k.qtype)
 	if n == 0 {
 		return empty(now, m, end)
@@ -57,14 +63,20 @@ func rcodeName(rcode int) string {
 // A chainEnd is where the CNAME records of an answer lead from the question's name.
 type chainEnd struct {
 	name string // as foldName has it
-	hops int
+	hops uint8
 	ttl  uint32 // the smallest of the chain's
+}
+
+// note writes the chain into the facts of its end.
+func (e chainEnd) note(f *facts) {
+	if f.hops = e.hops; e.hops > 0 {
+		f.follow = e.name
+	}
 }
 
 // walk follows CNAMEs from the question's name whatever the order of the records: load balancers shuffle them. DNAME records
 // need no step of their own: the server adds the CNAME (RFC 6672 section 3.1). A circle ends past maxHops.
-func walk(records []dns.RR, name string) chainEnd {
-	end := chainEnd{name: name, ttl: 1<<31 - 1}
+func walk(records []dns.RR, end chainEnd) chainEnd {
 	for end.hops <= maxHops {
 		target, ok := cname(records, end.name)
 		if !ok {
@@ -94,17 +106,32 @@ func (f *facts) collect(m *dns.Msg, owner string, qtype uint16) (ttl uint32, n i
 		if rr.Header().Rrtype != qtype || !belongs(rr, owner) {
 			continue
 		}
-		if mx, ok := rr.(*dns.MX); ok {
-			f.mx = append(f.mx, newExchange(mx))
-		} else if addr, ok := address(rr); ok {
-			f.addrs = append(f.addrs, addr)
-		} else {
-			continue
+		if f.take(rr) {
+			ttl = min(ttl, secondsOf(rr))
+			n++
 		}
-		ttl = min(ttl, secondsOf(rr))
-		n++
 	}
 	return ttl, n
+}
+
+// take adds a record's data; false: it counts as none.
+func (f *facts) take(rr dns.RR) bool {
+	switch rr := rr.(type) {
+	case *dns.MX:
+		f.mx = append(f.mx, newExchange(rr))
+		return true
+	case *dns.TLSA:
+		return f.takeTLSA(rr)
+	case *dns.TXT:
+		return f.takeText(rr)
+	case *dns.CNAME:
+		return true
+	}
+	addr, ok := address(rr)
+	if ok {
+		f.addrs = append(f.addrs, addr)
+	}
+	return ok
 }
 
 // empty tells the three meanings of an answer without the records asked apart.
@@ -119,22 +146,26 @@ func empty(now time.Time, m *dns.Msg, end chainEnd) *facts {
 		if reason := checkName(end.name); reason != "" {
 			return failure(now, "CNAME to a name that is none: "+reason, "")
 		}
-		return &facts{status: alias, follow: end.name, hops: end.hops, expires: now.Add(positiveTTL(end.ttl))}
+		f := &facts{status: alias, expires: now.Add(positiveTTL(end.ttl))}
+		end.note(f)
+		return f
 	}
 	// RFC 2308 section 2.2: NS records without a SOA are a referral. The server does not recurse; it did not say NODATA.
 	if soa == nil && slices.ContainsFunc(m.Ns, func(rr dns.RR) bool { return rr.Header().Rrtype == dns.TypeNS }) {
 		return failure(now, "referral: the server does not recurse", "")
 	}
-	return negative(now, m, noData)
+	return negative(now, m, noData, end)
 }
 
 // negative is an answer that something does not exist, with the life its SOA record gives it.
-func negative(now time.Time, m *dns.Msg, s status) *facts {
+func negative(now time.Time, m *dns.Msg, s status, end chainEnd) *facts {
 	ttl := noSOA
 	if soa := findSOA(m); soa != nil {
 		ttl = negativeTTL(soa.Hdr.Ttl, soa.Minttl)
 	}
-	return &facts{status: s, expires: now.Add(ttl)}
+	f := &facts{status: s, expires: now.Add(ttl)}
+	end.note(f)
+	return f
 }
 
 func findSOA(m *dns.Msg) *dns.SOA {
@@ -238,10 +269,16 @@ func address(rr dns.RR) (netip.Addr, bool) {
 }
 
 // hollow says that a record has no data, or is an MX record that ends behind its preference. The codec lets both pass, and they would
-// look like a null MX, for which the codec has ".": a bounce for what is a broken server.
+// look like a null MX, for which the codec has ".": a bounce for what is a broken server. A TLSA record without data is unusable as
+// others are, and says all the same that there is TLS.
 func hollow(rr dns.RR) bool {
-	mx, ok := rr.(*dns.MX)
-	return rr.Header().Rdlength == 0 || ok && mx.Mx == ""
+	switch rr := rr.(type) {
+	case *dns.MX:
+		return rr.Hdr.Rdlength == 0 || rr.Mx == ""
+	case *dns.TLSA:
+		return false
+	}
+	return rr.Header().Rdlength == 0
 }
 
 // foreign says that a record is of another class than that of the internet, which is what was asked.

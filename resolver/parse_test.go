@@ -53,6 +53,14 @@ func summary(f *facts) string {
 	for _, h := range f.hints {
 		fmt.Fprintf(&b, " hint(%s %s %v %v)", typeName(h.key.qtype), h.key.name, h.addrs, h.expires.Sub(epoch))
 	}
+	if f.rare != nil {
+		for _, r := range f.rare.tlsa {
+			fmt.Fprintf(&b, " [%v]", r)
+		}
+		for _, t := range f.rare.texts {
+			fmt.Fprintf(&b, " %q", t)
+		}
+	}
 	if f.follow != "" {
 		b.WriteString(" -> " + f.follow)
 	}
@@ -91,10 +99,12 @@ func TestParseMX(t *testing.T) {
 		{rule: "DNS-06 SERVFAIL", rcode: dns.RcodeServerFailure, want: "failed SERVFAIL"},
 		{rule: "DNS-07 REFUSED", rcode: dns.RcodeRefused, want: "failed REFUSED"},
 		{rule: "an unknown code", rcode: 13, want: "failed unknown response code"},
-		{rule: "DNS-14 CNAME to a domain with MX", answer: "a.example. 300 CNAME b.example.\nb.example. 60 MX 10 mx.example.", want: "found 10:mx.example 1m0s"},
-		{rule: "DNS-14 in any order of records", answer: "b.example. 300 MX 10 mx.example.\nA.EXAMPLE. 30 CNAME B.example.", want: "found 10:mx.example 30s"},
-		{rule: "a chain that ends in NODATA", answer: "a.example. 300 CNAME b.example.", ns: soa, want: "noData 1m0s"},
-		{rule: "a chain that ends in NXDOMAIN", rcode: dns.RcodeNameError, answer: "a.example. 300 CNAME b.example.", ns: soa, want: "noName 1m0s"},
+		{rule: "DNS-14 CNAME to a domain with MX", answer: "a.example. 300 CNAME b.example.\nb.example. 60 MX 10 mx.example.",
+			want: "found 10:mx.example -> b.example 1m0s"},
+		{rule: "DNS-14 in any order of records", answer: "b.example. 300 MX 10 mx.example.\nA.EXAMPLE. 30 CNAME B.example.",
+			want: "found 10:mx.example -> b.example 30s"},
+		{rule: "a chain that ends in NODATA", answer: "a.example. 300 CNAME b.example.", ns: soa, want: "noData -> b.example 1m0s"},
+		{rule: "a chain that ends in NXDOMAIN", rcode: dns.RcodeNameError, answer: "a.example. 300 CNAME b.example.", ns: soa, want: "noName -> b.example 1m0s"},
 		{rule: "a chain that leaves the answer is asked on", answer: "a.example. 300 CNAME b.example.\nb.example. 60 CNAME c.test.", want: "alias -> c.test 1m0s"},
 		{rule: "a chain out of the answer to no host name", answer: `a.example. 300 CNAME b\ b.example.`, want: "failed CNAME to a name that is none: character that no domain has"},
 		{rule: "a circle of CNAMEs", answer: "a.example. 300 CNAME b.example.\nb.example. 300 CNAME a.example.", want: "failed too many CNAMEs"},
@@ -132,7 +142,7 @@ func TestParseAddresses(t *testing.T) {
 		{"IPv6", dns.TypeAAAA, "a.example. 300 AAAA 2001:db8::2\na.example. 300 AAAA 2001:db8::1", "found 2001:db8::1 2001:db8::2 5m0s"},
 		{"the other family's records do not count", dns.TypeA, "a.example. 300 AAAA 2001:db8::1", "noData 1m0s"},
 		{"IPv4 inside AAAA is no address", dns.TypeAAAA, "a.example. 300 AAAA ::ffff:192.0.2.1", "noData 1m0s"},
-		{"DNS-15 an exchanger that is a CNAME", dns.TypeA, "a.example. 300 CNAME b.example.\nb.example. 300 A 192.0.2.1", "found 192.0.2.1 5m0s"},
+		{"DNS-15 an exchanger that is a CNAME", dns.TypeA, "a.example. 300 CNAME b.example.\nb.example. 300 A 192.0.2.1", "found 192.0.2.1 -> b.example 5m0s"},
 	} {
 		t.Run(c.rule, func(t *testing.T) {
 			m := answerTo(t, dns.RcodeSuccess, c.answer, "", "")
@@ -167,6 +177,7 @@ func FuzzAnswer(f *testing.F) {
 		answerTo(f, dns.RcodeNameError, "", soa, ""),
 		answerTo(f, 0, "a.example. 300 MX 0 .", "", ""),
 		answerTo(f, 0, "a.example. 300 A 192.0.2.1\na.example. 300 AAAA 2001:db8::1", "", ""),
+		answerTo(f, 0, "a.example. 300 TLSA 3 1 1 ff\na.example. 300 TXT \"a\" \"b\"", "", ""),
 	} {
 		wire, err := m.Pack()
 		require.NoError(f, err, "the seed should be packed")
@@ -178,7 +189,7 @@ func FuzzAnswer(f *testing.F) {
 		if m.Unpack(wire) != nil {
 			return
 		}
-		for _, qtype := range []uint16{dns.TypeMX, dns.TypeA, dns.TypeAAAA} {
+		for _, qtype := range []uint16{dns.TypeMX, dns.TypeA, dns.TypeAAAA, dns.TypeTLSA, dns.TypeTXT, dns.TypeCNAME} {
 			checkFacts(t, parse(epoch, m, key{"a.example", qtype}), qtype)
 		}
 	})
@@ -194,7 +205,15 @@ func checkFacts(t *testing.T, f *facts, qtype uint16) {
 	require.True(t, minTTL <= life && life <= maxTTL, "the life should be clamped: %v", life)
 	require.Equal(t, f.status == failed, f.reason != "", "a failure should have a reason and nothing else one")
 	require.Equal(t, f.status == found && qtype == dns.TypeMX, len(f.mx) > 0, "found MX should have exchangers")
-	require.Equal(t, f.status == found && qtype != dns.TypeMX, len(f.addrs) > 0, "found addresses should be there")
+	addresses := qtype == dns.TypeA || qtype == dns.TypeAAAA
+	require.Equal(t, f.status == found && addresses, len(f.addrs) > 0, "found addresses should be there")
+	require.Equal(t, f.status == found && (qtype == dns.TypeTLSA || qtype == dns.TypeTXT), f.rare != nil, "found TLSA and TXT records should be there")
+	if f.rare != nil {
+		require.LessOrEqual(t, len(f.rare.tlsa), maxTLSA, "TLSA records should be capped")
+		require.LessOrEqual(t, len(f.rare.texts), maxTexts, "texts should be capped")
+		require.Equal(t, f.status == found && qtype == dns.TypeTLSA, len(f.rare.tlsa) > 0, "found TLSA records should be there")
+	}
+	require.False(t, f.secure, "what the records say does not make them secure")
 	if f.status == alias {
 		require.Empty(t, checkName(f.follow), "a name to ask on should be askable")
 	}

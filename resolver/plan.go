@@ -17,6 +17,9 @@ type planner struct {
 	static   routes
 	fallback []relay
 	self     func(netip.Addr) bool
+	dane     bool     // hosts that the configuration names are asked about too
+	port     uint16   // of exchangers that name none
+	policies policies // nil: MTA-STS is not looked for
 }
 
 // A plan is the questions to ask next, all together; with none, the route or why there is none. What later holds is worth asking and
@@ -36,7 +39,8 @@ type draft struct {
 	ask        []key
 	later      []key
 	route      Route
-	configured bool // by the operator, whose word stands: no search for loops
+	configured bool  // by the operator, whose word stands: no search for loops
+	from       trail // of the MX question; without facts when it was not asked
 }
 
 // plan follows RFC 5321 section 5.1 as far as the known facts lead.
@@ -50,11 +54,15 @@ func (p *planner) plan(now time.Time, domain string, known func(key) *facts) pla
 	case err != nil:
 		return plan{err: err}
 	}
-	// A slow question may outlive the answers before it. The route serves the work that waited for it all the same.
-	if least := now.Add(minTTL); d.route.Expires.Before(least) {
+	d.atLeast(minTTL)
+	return plan{route: d.route, later: d.later}
+}
+
+// atLeast keeps a route for the work that waited for it: a slow question may outlive the answers before it.
+func (d *draft) atLeast(life time.Duration) {
+	if least := d.now.Add(life); d.route.Expires.Before(least) {
 		d.route.Expires = least
 	}
-	return plan{route: d.route, later: d.later}
 }
 
 // build gathers the exchangers and applies the rules to them. With something left to ask its error does not count.
@@ -62,14 +70,16 @@ func (d *draft) build() error {
 	if strings.HasPrefix(d.route.Domain, "[") {
 		return d.literal()
 	}
-	if hosts, ok := d.static.find(d.route.Domain); ok {
+	if hosts, ok := Match(d.static, d.route.Domain); ok {
 		return d.relays(hosts)
 	}
-	f := d.chase(key{d.route.Domain, dns.TypeMX}, &d.ask)
+	d.from = d.chase(key{d.route.Domain, dns.TypeMX}, &d.ask)
+	f := d.from.facts
 	if f == nil {
 		return nil
 	}
-	xs, mx := f.mx, f
+	d.until(d.from.expires)
+	xs := f.mx
 	switch f.status {
 	case failed:
 		// RFC 5321 section 5.1: "If a temporary error is returned, the message MUST be queued and retried later". The
@@ -85,7 +95,7 @@ func (d *draft) build() error {
 		d.route.Implicit = true
 		xs = []exchange{{host: d.route.Domain}}
 	}
-	d.exchanges(xs, mx)
+	d.exchanges(xs)
 	return d.finish()
 }
 
@@ -110,7 +120,7 @@ func (d *draft) relays(hosts []relay) error {
 
 // exchanges adds the MX records' hosts. They are all asked about at once: mostly one round trip, and mostly none because
 // another domain named the host already.
-func (d *draft) exchanges(xs []exchange, from *facts) {
+func (d *draft) exchanges(xs []exchange) {
 	for _, x := range xs {
 		mx := MX{Preference: int(x.preference), Name: x.host}
 		switch {
@@ -120,7 +130,7 @@ func (d *draft) exchanges(xs []exchange, from *facts) {
 			mx.Err = &Error{Kind: NoAddress, Domain: d.route.Domain, Question: "MX " + d.route.Domain,
 				Reason: "exchanger is no host name: " + x.invalid}
 		default:
-			mx = d.resolved(mx, from)
+			mx = d.resolved(mx, d.from.facts, d.from.secure)
 		}
 		d.route.MX = append(d.route.MX, mx)
 	}
@@ -132,7 +142,7 @@ func (d *draft) relay(h relay, preference int) {
 	if h.addr.IsValid() {
 		mx = d.direct(mx, h.addr)
 	} else {
-		mx = d.resolved(mx, nil)
+		mx = d.resolved(mx, nil, d.dane)
 	}
 	d.route.MX = append(d.route.MX, mx)
 }
@@ -152,10 +162,15 @@ func (d *draft) direct(mx MX, addr netip.Addr) MX {
 //
 // Nobody waits for IPv6 addresses where IPv4 ones are known: they came with the MX record, and a round trip more for each of
 // thousands of hosts, most of which have none, would be the larger part of the time. The result comes again when there are any.
-func (d *draft) resolved(mx MX, from *facts) MX {
-	var a, aaaa *facts
+//
+// A host that was named securely is asked about really: nobody signs the additional section (RFC 4035 section 3.2.3).
+func (d *draft) resolved(mx MX, hints *facts, secure bool) MX {
+	if secure {
+		hints = nil
+	}
+	var a, aaaa trail
 	if d.families != OnlyIPv6 {
-		mx.Addrs, a = d.addresses(key{mx.Name, dns.TypeA}, from, &d.ask)
+		mx.Addrs, a = d.addresses(key{mx.Name, dns.TypeA}, hints, &d.ask)
 	}
 	if d.families != OnlyIPv4 {
 		ask := &d.ask
@@ -163,60 +178,77 @@ func (d *draft) resolved(mx MX, from *facts) MX {
 			ask = &d.later
 		}
 		var v6 []netip.Addr
-		v6, aaaa = d.addresses(key{mx.Name, dns.TypeAAAA}, from, ask)
+		v6, aaaa = d.addresses(key{mx.Name, dns.TypeAAAA}, hints, ask)
 		if len(v6) > 0 {
 			mx.Addrs = slices.Concat(v6, mx.Addrs)
 		}
 	}
 	mx.Addrs = slices.Clip(mx.Addrs) // shared with the facts, as immutable as they are
-	mx.Err = d.hostError(mx, a, aaaa)
+	mx.Err = d.hostError(mx, a.facts, aaaa.facts)
+	if secure {
+		d.authenticate(&mx, a, aaaa)
+	}
 	return mx
 }
 
-// addresses returns one family's addresses of a host, or the facts that say why there are none (nil: not yet known, and asked).
-func (d *draft) addresses(k key, from *facts, ask *[]key) ([]netip.Addr, *facts) {
-	f := d.known(k)
-	if f == nil || f.status == failed {
-		if from != nil {
-			if h := from.hint(d.now, k); h != nil {
-				d.until(h.expires)
-				return h.addrs, nil
-			}
+// addresses returns one family's addresses of a host, and the facts that say so, or why there are none (nil: hints, or not yet known
+// and asked).
+func (d *draft) addresses(k key, hints *facts, ask *[]key) ([]netip.Addr, trail) {
+	if f := d.known(k); hints != nil && (f == nil || f.status == failed) {
+		if h := hints.hint(d.now, k); h != nil {
+			d.until(h.expires)
+			return h.addrs, trail{}
 		}
 	}
-	f = d.chase(k, ask)
-	if f == nil || f.status == found {
-		return addrsOf(f), nil
+	t := d.chase(k, ask)
+	if t.facts == nil {
+		return nil, t
 	}
-	return nil, f
+	d.until(t.expires)
+	return t.facts.addrs, t
 }
 
-func addrsOf(f *facts) []netip.Addr {
-	if f == nil {
-		return nil
-	}
-	return f.addrs
+// A trail is what a question came to at the end of its CNAMEs.
+type trail struct {
+	facts   *facts    // nil: not known yet
+	name    string    // the last one
+	secure  bool      // all of it was validated; of a failure, all that led to it
+	expires time.Time // the first to end of what it rests on
 }
 
 // chase follows a question through CNAME chains that leave an answer. RFC 5321 section 5.1: "the resulting name is processed
-// as if it were the initial name". RFC 2181 section 10.3 forbids them for exchangers, and yet they are common. Nil: it asks on.
-func (d *draft) chase(k key, ask *[]key) *facts {
+// as if it were the initial name". RFC 2181 section 10.3 forbids them for exchangers, and yet they are common.
+func (d *draft) chase(k key, ask *[]key) trail {
+	t := trail{name: k.name, secure: true, expires: d.route.Expires}
 	for hops := 0; ; {
+		k.name = t.name
 		f := d.known(k)
 		if f == nil {
 			if !slices.Contains(*ask, k) {
 				*ask = append(*ask, k)
 			}
-			return nil
+			return t
 		}
-		d.until(f.expires)
+		t.add(f)
 		if f.status != alias {
-			return f
+			t.facts = f
+			return t
 		}
-		if hops += f.hops; hops > maxHops {
-			return failure(d.now, "too many CNAMEs", f.server)
+		if hops += int(f.hops); hops > maxHops {
+			t.facts = failure(d.now, "too many CNAMEs", f.server)
+			return t
 		}
-		k.name = f.follow
+	}
+}
+
+// add is one answer more.
+func (t *trail) add(f *facts) {
+	t.secure = t.secure && (f.secure || f.status == failed)
+	if f.follow != "" {
+		t.name = f.follow
+	}
+	if f.expires.Before(t.expires) {
+		t.expires = f.expires
 	}
 }
 

@@ -61,7 +61,9 @@ func (w *world) answer(t *testing.T, k key, question string) *facts {
 	wire, err := m.Pack()
 	require.NoError(t, err, "the answer should be packed")
 	require.NoError(t, m.Unpack(wire), "the answer should be unpacked")
-	return parse(epoch, m, k)
+	f := parse(epoch, m, k)
+	f.secure = a.AD && f.status != failed
+	return f
 }
 
 // routeText writes a plan's result on one line.

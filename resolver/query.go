@@ -13,6 +13,7 @@ const (
 	bitQR      = 1 << 15
 	bitTC      = 1 << 9
 	bitRD      = 1 << 8
+	bitAD      = 1 << 5 // RFC 4035 section 3.2.3
 	rcodeMask  = 15
 )
 
@@ -22,15 +23,31 @@ const udpSize = 1232
 // opt is the OPT record of a query: root, type 41, our size, no flags, no data.
 const opt = "\x00\x00\x29\x04\xd0\x00\x00\x00\x00\x00\x00"
 
-// appendQuery writes a recursive question, with an OPT record unless plain. The name is one that checkName accepts, so there is
-// nothing to unescape and no length to overflow.
-func appendQuery(buf []byte, id uint16, k key, plain bool) []byte {
+// A form is how a question is put.
+type form uint8
+
+const (
+	plain  form = 1 << iota // without an OPT record
+	wantAD                  // with the AD bit set
+)
+
+// appendQuery writes a recursive question, with an OPT record unless its form is plain. The name is one that checkName accepts, so
+// there is nothing to unescape and no length to overflow.
+//
+// RFC 6840 section 5.7: "setting the AD bit in a query" is "a signal indicating that the requester understands and is interested in
+// the value of the AD bit in the response". So no DO bit is needed, and answers stay as small as without DNSSEC.
+func appendQuery(buf []byte, id uint16, k key, f form) []byte {
+	var bits uint16 = bitRD
+	if f&wantAD != 0 {
+		bits |= bitAD
+	}
 	additional := byte(1)
-	if plain {
+	if f&plain != 0 {
 		additional = 0
 	}
 	buf = binary.BigEndian.AppendUint16(buf, id)
-	buf = append(buf, bitRD>>8, 0, 0, 1, 0, 0, 0, 0, 0, additional) // one question
+	buf = binary.BigEndian.AppendUint16(buf, bits)
+	buf = append(buf, 0, 1, 0, 0, 0, 0, 0, additional) // one question
 	for name, more := k.name, true; more; {
 		var label string
 		label, name, more = strings.Cut(name, ".")
@@ -38,7 +55,7 @@ func appendQuery(buf []byte, id uint16, k key, plain bool) []byte {
 		buf = append(buf, label...)
 	}
 	buf = append(buf, 0, byte(k.qtype>>8), byte(k.qtype), 0, dns.ClassINET)
-	if plain {
+	if f&plain != 0 {
 		return buf
 	}
 	return append(buf, opt...)
@@ -49,6 +66,7 @@ type header struct {
 	id        uint16
 	response  bool
 	truncated bool
+	validated bool // AD: the server says that DNSSEC holds for all of the answer
 	rcode     int
 	questions int
 }
@@ -63,6 +81,7 @@ func readHeader(msg []byte) (header, bool) {
 		id:        binary.BigEndian.Uint16(msg),
 		response:  bits&bitQR != 0,
 		truncated: bits&bitTC != 0,
+		validated: bits&bitAD != 0,
 		rcode:     int(bits & rcodeMask),
 		questions: int(binary.BigEndian.Uint16(msg[4:])),
 	}, true

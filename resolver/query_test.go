@@ -11,18 +11,23 @@ import (
 
 func TestQuery(t *testing.T) {
 	for _, name := range []string{"example.org", "a", strings.Repeat("a.", 126) + "a", strings.Repeat("b", 63) + ".example"} {
-		wire := appendQuery([]byte("before"), 0x1234, key{name, dns.TypeMX}, false)
+		wire := appendQuery([]byte("before"), 0x1234, key{name, dns.TypeMX}, 0)
 		want := new(dns.Msg).SetQuestion(name+".", dns.TypeMX).SetEdns0(udpSize, false)
 		want.Id = 0x1234
 		packed, err := want.Pack()
 		require.NoError(t, err, "the codec should pack the question")
 		assert.Equal(t, "before"+string(packed), string(wire), "the query should be what the codec packs")
 
-		plain := appendQuery(nil, 0x1234, key{name, dns.TypeMX}, true)
+		old := appendQuery(nil, 0x1234, key{name, dns.TypeMX}, plain)
 		want.Extra = nil
 		packed, err = want.Pack()
 		require.NoError(t, err, "the codec should pack the question")
-		assert.Equal(t, packed, plain, "without EDNS it should be what the codec packs without")
+		assert.Equal(t, packed, old, "without EDNS it should be what the codec packs without")
+
+		want.AuthenticatedData = true
+		packed, err = want.Pack()
+		require.NoError(t, err, "the codec should pack the question")
+		assert.Equal(t, packed, appendQuery(nil, 0x1234, key{name, dns.TypeMX}, wantAD|plain), "with AD it should be what the codec packs with it")
 	}
 }
 
@@ -83,6 +88,6 @@ func BenchmarkQuery(b *testing.B) {
 	b.ReportAllocs()
 	var buf []byte
 	for b.Loop() {
-		buf = appendQuery(buf[:0], 1, key{"mail.example.org", dns.TypeMX}, false)
+		buf = appendQuery(buf[:0], 1, key{"mail.example.org", dns.TypeMX}, 0)
 	}
 }

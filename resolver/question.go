@@ -18,7 +18,7 @@ type question struct {
 	tries   int32 // transmissions since the last answer of any kind
 	bad     int32 // unusable answers
 	rank    rank
-	plain   bool           // asked without EDNS, after a FORMERR
+	form    form           // plain after a FORMERR
 	stalled bool           // waits to be sent again, and does not count as in flight; an answer may still come
 	last    *server        // asked last; nil: none yet
 	reason  string         // of the last unusable answer

@@ -27,8 +27,8 @@ type MX struct {
 	Port       uint16       // 0: the configured SMTP port
 	Configured bool         // named by a static route or as a fallback: the operator chose it, wherever it lives
 	Err        error        // why Addrs is empty or lacks a family, for explanations; nil when all is known
-	Secure     bool         // a trusted resolver has validated by DNSSEC what led to the name and to its addresses
-	DANE       *DANE        // what the DNS says of its keys; nil: DANE does not apply to it
+	Secure     bool         // a trusted server has validated by DNSSEC what led to the name and to its addresses
+	DANE       *DANE        // what the DNS says of its keys; nil: DANE does not apply. An alias may have it without being Secure
 }
 
 // A DANE is what was learned of an exchanger's TLSA records, over DNSSEC from end to end (RFC 7672).

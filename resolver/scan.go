@@ -13,14 +13,17 @@ import (
 const maxScanned = maxExchanges
 
 // scan reads an answer of the plain kind, which nearly all are: only records of the type asked, of the name asked, and addresses in
-// the additional section. Nil leaves the answer to the codec and to parse, and so does everything odd: that is the one place
+// the additional section; or nothing but the SOA record that says there are none. Nil leaves the answer to the codec and to parse, and so does everything odd: that is the one place
 // that judges it. What scan returns is what parse would, in a third of the time
 // and with a tenth of the allocations; the caller has compared the question.
 func scan(now time.Time, msg []byte, k key) *facts {
 	s := scanner{msg: msg, at: headerSize + k.sectionSize()}
 	count := func(i int) int { return int(binary.BigEndian.Uint16(msg[i:])) }
 	answers, authorities, additional := count(6), count(8), count(10)
-	if msg[3]&rcodeMask != 0 || answers == 0 || answers > maxScanned || authorities > 0 || additional > maxRecords {
+	if answers == 0 && authorities == 1 {
+		return s.negative(now, int(msg[3]&rcodeMask), additional)
+	}
+	if !k.scanned() || msg[3]&rcodeMask != 0 || answers == 0 || answers > maxScanned || authorities > 0 || additional > maxRecords {
 		return nil
 	}
 	f := s.newFacts(additional > 1)
@@ -34,6 +37,37 @@ func scan(now time.Time, msg []byte, k key) *facts {
 	f.addrs = tidy(f.addrs)
 	f.expires = now.Add(positiveTTL(ttl))
 	return f
+}
+
+// negative reads an answer that says by a SOA record that there are no records of the type, or no such name (RFC 2308 section 2). Most
+// domains answer so when they are asked for an MTA-STS record or an IPv6 address.
+func (s *scanner) negative(now time.Time, rcode, additional int) *facts {
+	f := &facts{status: noData}
+	if rcode == dns.RcodeNameError {
+		f.status = noName
+	}
+	r, ok := s.record()
+	if !ok || rcode != dns.RcodeSuccess && rcode != dns.RcodeNameError || additional > maxRecords ||
+		r.rtype != dns.TypeSOA || r.class != dns.ClassINET {
+		return nil
+	}
+	var primary, mailbox name
+	data := s.msg[:r.end]
+	at := primary.read(data, r.start)
+	if at > 0 {
+		at = mailbox.read(data, at)
+	}
+	const numbers = 20 // octets, behind the names; the last four are the minimum (RFC 1035 section 3.3.13)
+	if at < 0 || at+numbers != r.end || !s.additional(now, f, additional) {
+		return nil
+	}
+	f.expires = now.Add(negativeTTL(r.ttl, binary.BigEndian.Uint32(data[r.end-4:])))
+	return f
+}
+
+// scanned says that the question is of those that scan reads the answers to.
+func (k key) scanned() bool {
+	return k.qtype == dns.TypeMX || k.qtype == dns.TypeA || k.qtype == dns.TypeAAAA
 }
 
 // A roomy is facts with room for what most answers with additional records hold, so that they are one object.

@@ -27,6 +27,7 @@ var scanCases = []struct {
 	rule              string
 	qtype             uint16
 	answer, ns, extra string
+	rcode             byte
 	left              bool // to the codec
 }{
 	{rule: "one exchanger", qtype: dns.TypeMX, answer: "a.example. 300 MX 10 mx.a.example."},
@@ -41,6 +42,12 @@ var scanCases = []struct {
 	{rule: "the top bit of a TTL", qtype: dns.TypeMX, answer: "a.example. 4294967295 MX 10 b.example.\na.example. 7 MX 10 c.example."},
 	{rule: "A", qtype: dns.TypeA, answer: "a.example. 300 A 192.0.2.2\na.example. 30 A 192.0.2.1\na.example. 30 A 192.0.2.1"},
 	{rule: "AAAA", qtype: dns.TypeAAAA, answer: "a.example. 300 AAAA 2001:db8::2"},
+	{rule: "no data", qtype: dns.TypeMX, ns: soa},
+	{rule: "no data, of TXT", qtype: dns.TypeTXT, ns: soa},
+	{rule: "no such name", qtype: dns.TypeTXT, ns: soa, rcode: dns.RcodeNameError},
+	{rule: "no data for the SOA record's own life", qtype: dns.TypeA, ns: "example. 30 SOA ns.example. root.example. 1 2 3 4 60"},
+	{rule: "no data for longer than is believed", qtype: dns.TypeA, ns: "example. 4294967295 SOA . . 1 2 3 4 604800"},
+	{rule: "another code", qtype: dns.TypeA, ns: soa, rcode: dns.RcodeServerFailure, left: true},
 
 	{rule: "a null MX", qtype: dns.TypeMX, answer: "a.example. 300 MX 0 .", left: true},
 	{rule: "an address in place of a host", qtype: dns.TypeMX, answer: "a.example. 300 MX 0 192.0.2.1.", left: true},
@@ -54,7 +61,10 @@ var scanCases = []struct {
 	{rule: "another type beside", qtype: dns.TypeMX, answer: "a.example. 300 MX 10 b.example.\na.example. 300 A 192.0.2.1", left: true},
 	{rule: "another additional type", qtype: dns.TypeMX, answer: "a.example. 300 MX 10 b.example.", extra: "b.example. 300 TXT x", left: true},
 	{rule: "an authority section", qtype: dns.TypeMX, answer: "a.example. 300 MX 10 b.example.", ns: soa, left: true},
-	{rule: "no data", qtype: dns.TypeMX, ns: soa, left: true},
+	{rule: "no data and no SOA record", qtype: dns.TypeMX, ns: "example. 900 NS ns.example.", left: true},
+	{rule: "no data and two SOA records", qtype: dns.TypeMX, ns: soa + "\n" + soa, left: true},
+	{rule: "no data and a mailbox with a dot in its name", qtype: dns.TypeMX, ns: `example. 900 SOA ns.example. a\.b.example. 1 2 3 4 60`, left: true},
+	{rule: "no data and a SOA record of another class", qtype: dns.TypeMX, ns: "example. 900 CH SOA ns.example. root.example. 1 2 3 4 60", left: true},
 	{rule: "nothing at all", qtype: dns.TypeMX, left: true},
 	{rule: "IPv4 inside AAAA", qtype: dns.TypeAAAA, answer: "a.example. 300 AAAA ::ffff:192.0.2.1", left: true},
 }
@@ -63,6 +73,7 @@ func TestScan(t *testing.T) {
 	for _, c := range scanCases {
 		t.Run(c.rule, func(t *testing.T) {
 			wire := wireAnswer(t, c.qtype, c.answer, c.ns, c.extra)
+			wire[3] |= c.rcode
 			assert.Equal(t, c.left, scan(epoch, wire, key{"a.example", c.qtype}) == nil, "what is plain, and only that, should be read without the codec")
 			compareScan(t, wire, c.qtype)
 		})
@@ -115,6 +126,7 @@ func compareScan(t *testing.T, wire []byte, qtype uint16) {
 func FuzzScan(f *testing.F) {
 	for _, c := range scanCases {
 		wire := wireAnswer(f, c.qtype, c.answer, c.ns, c.extra)
+		wire[3] |= c.rcode
 		f.Add(wire, c.qtype)
 		f.Add(wire[:len(wire)-1], c.qtype)
 	}

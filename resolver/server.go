@@ -12,6 +12,7 @@ const (
 // A server is one recursive server as we know it. The upstream's lock guards it.
 type server struct {
 	addr    string
+	trusted bool // its AD bit is believed; never changes
 	rtt     rtt
 	ports   []*port   // open UDP sockets
 	turn    int       // the port used now

@@ -38,10 +38,10 @@ func newPort(s *server, conn net.Conn) *port {
 
 // A datagram is a question registered on a port and not yet written.
 type datagram struct {
-	port  *port
-	id    uint16
-	key   key
-	plain bool
+	port *port
+	id   uint16
+	key  key
+	form form
 }
 
 // openPorts opens the sockets that servers lack. Only the sender goroutine calls it.

@@ -14,50 +14,77 @@ type relay struct {
 	port uint16     // 0: the SMTP port
 }
 
-// routes is the static routing map: domain, or suffix with its leading dot, to hosts in order.
+// routes is the static routing map, as Match reads it, to hosts in order.
 type routes map[string][]relay
 
 // newRoutes reads the configured map; an error names the entry.
 func newRoutes(static []StaticRoute) (routes, error) {
 	m := make(routes, len(static))
 	for _, s := range static {
-		suffix, sub := strings.CutPrefix(s.Domain, ".")
-		domain, err := Fold(suffix)
-		if err != nil || strings.HasPrefix(domain, "[") {
-			return nil, fmt.Errorf("resolver: route %q: want a domain, or a domain after a dot for its subdomains", s.Domain)
-		}
-		if sub {
-			domain = "." + domain
+		domain, ok := pattern(s.Domain)
+		if !ok {
+			return nil, fmt.Errorf("resolver: route %q: want a domain, a domain after a dot for its subdomains, or \"*\"", s.Domain)
 		}
 		if len(s.Hosts) == 0 {
 			return nil, fmt.Errorf("resolver: route %q: has no hosts", s.Domain)
 		}
-		if m[domain], err = parseRelays(s.Hosts); err != nil {
+		relays, err := parseRelays(s.Hosts)
+		if err != nil {
 			return nil, fmt.Errorf("resolver: route %q: %w", s.Domain, err)
 		}
+		m[domain] = relays
 	}
 	return m, nil
 }
 
-// find returns the hosts of the longest entry that covers the domain. ".example.net" does not cover example.net itself.
-func (m routes) find(domain string) ([]relay, bool) {
+// every is the pattern that covers all domains.
+const every = "*"
+
+// pattern brings a pattern of a map for Match to the form of its keys; false: it is none.
+func pattern(s string) (string, bool) {
+	if s == every {
+		return every, true
+	}
+	suffix, below := strings.CutPrefix(s, ".")
+	domain, err := Fold(suffix)
+	if err != nil || strings.HasPrefix(domain, "[") {
+		return "", false
+	}
+	if below {
+		domain = "." + domain
+	}
+	return domain, true
+}
+
+// Match returns the value of the longest pattern that covers a domain, as folded by Fold. Patterns are the keys of m: a domain as
+// folded, ".example.net" for all its subdomains at any depth and not for example.net itself, or "*" for what no other one covers.
+// An address literal is covered by itself and by "*".
+func Match[T any](m map[string]T, domain string) (T, bool) {
 	if len(m) == 0 {
-		return nil, false
+		var none T
+		return none, false
 	}
-	if hosts, ok := m[domain]; ok {
-		return hosts, true
+	if v, ok := m[domain]; ok {
+		return v, true
 	}
-	for i := strings.IndexByte(domain, '.'); i >= 0; {
-		if hosts, ok := m[domain[i:]]; ok {
-			return hosts, true
+	if !strings.HasPrefix(domain, "[") {
+		for i := strings.IndexByte(domain, '.'); i >= 0; i = nextDot(domain, i) {
+			if v, ok := m[domain[i:]]; ok {
+				return v, true
+			}
 		}
-		next := strings.IndexByte(domain[i+1:], '.')
-		if next < 0 {
-			break
-		}
-		i += 1 + next
 	}
-	return nil, false
+	v, ok := m[every]
+	return v, ok
+}
+
+// nextDot is the index of the first dot behind index i, or -1.
+func nextDot(s string, i int) int {
+	n := strings.IndexByte(s[i+1:], '.')
+	if n < 0 {
+		return -1
+	}
+	return i + 1 + n
 }
 
 func parseRelays(hosts []string) ([]relay, error) {

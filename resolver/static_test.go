@@ -59,13 +59,40 @@ func TestRoutesFind(t *testing.T) {
 		{"a top level domain alone is not below itself", "org", ""},
 	} {
 		t.Run(c.rule, func(t *testing.T) {
-			hosts, ok := m.find(c.domain)
+			hosts, ok := Match(m, c.domain)
 			require.Equal(t, c.want != "", ok, "the map should cover the domain or not")
 			if ok {
 				assert.Equal(t, c.want, hosts[0].name, "the right entry should be found")
 			}
 		})
 	}
+}
+
+func TestMatch(t *testing.T) {
+	m := map[string]int{"example.net": 1, ".example.net": 2, ".b.example.net": 3, "*": 4, "[192.0.2.1]": 5, ".1]": 6}
+	for _, c := range []struct {
+		rule, domain string
+		want         int
+	}{
+		{"the domain itself", "example.net", 1},
+		{"a subdomain", "a.example.net", 2},
+		{"the longest suffix", "a.b.example.net", 3},
+		{"a suffix does not cover its own domain", "b.example.net", 2},
+		{"everything else", "example.org", 4},
+		{"a name without dots", "localhost", 4},
+		{"a literal itself", "[192.0.2.1]", 5},
+		{"a literal is below nothing", "[198.51.100.1]", 4},
+	} {
+		t.Run(c.rule, func(t *testing.T) {
+			got, ok := Match(m, c.domain)
+			assert.True(t, ok, "the map should cover the domain")
+			assert.Equal(t, c.want, got, "by the longest pattern")
+		})
+	}
+	_, ok := Match(map[string]int{".net": 1}, "example.org")
+	assert.False(t, ok, "without an asterisk there may be no entry")
+	_, ok = Match(map[string]int(nil), "example.org")
+	assert.False(t, ok, "an empty map covers nothing")
 }
 
 func TestNewNamesTheWrongEntry(t *testing.T) {

@@ -64,7 +64,7 @@ func (u *upstream) newStream(server *server) *stream {
 // push hands a question to the writer: two octets of length, then the message.
 func (s *stream) push(id uint16, q *question) {
 	start := len(s.out)
-	s.out = appendQuery(append(s.out, 0, 0), id, q.key, q.plain)
+	s.out = appendQuery(append(s.out, 0, 0), id, q.key, q.form)
 	binary.BigEndian.PutUint16(s.out[start:], uint16(len(s.out)-start-2))
 	select {
 	case s.more <- struct{}{}:

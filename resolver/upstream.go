@@ -17,6 +17,7 @@ import (
 type upstream struct {
 	dial    func(ctx context.Context, network, addr string) (net.Conn, error)
 	timeout time.Duration
+	form    form            // of all questions
 	done    func([]answer)  // called with every question asked, once, without the lock held; the slice is the caller's
 	ctx     context.Context // ends with close
 	cancel  context.CancelFunc
@@ -42,8 +43,11 @@ type upstream struct {
 func newUpstream(c Config, done func([]answer)) *upstream {
 	u := &upstream{dial: c.Dial, timeout: c.Timeout, done: done, wake: make(chan struct{}, 1), window: newWindow(c.Window)}
 	u.ctx, u.cancel = context.WithCancel(context.Background())
+	if c.DANE {
+		u.form = wantAD
+	}
 	for _, addr := range c.Servers {
-		u.servers = append(u.servers, &server{addr: addr})
+		u.servers = append(u.servers, &server{addr: addr, trusted: c.trusts(addr)})
 	}
 	u.work.Go(u.run)
 	return u
@@ -73,7 +77,7 @@ func (u *upstream) enqueue(now time.Time, questions []*question) bool {
 		u.window.rest()
 	}
 	for _, q := range questions {
-		q.since = now
+		q.since, q.form = now, u.form
 		u.queue.push(q)
 	}
 	u.nudge()
@@ -224,6 +228,10 @@ func (u *upstream) start(now time.Time, q *question, out *outbox) {
 		u.stats.AQuestions++
 	case dns.TypeAAAA:
 		u.stats.AAAAQuestions++
+	case dns.TypeTLSA:
+		u.stats.TLSAQuestions++
+	case dns.TypeTXT:
+		u.stats.TXTQuestions++
 	}
 	u.transmit(now, q, out)
 }
@@ -235,7 +243,7 @@ func (u *upstream) transmit(now time.Time, q *question, out *outbox) {
 	wait := firstRTO
 	if p != nil {
 		wait = s.rtt.timeout(int(q.tries) / len(u.servers))
-		out.datagrams = append(out.datagrams, datagram{port: p, id: q.register(now, p), key: q.key, plain: q.plain})
+		out.datagrams = append(out.datagrams, datagram{port: p, id: q.register(now, p), key: q.key, form: q.form})
 	} else {
 		q.last = s
 	}

@@ -13,6 +13,7 @@ import (
 // An Answer is what the server does about one question.
 type Answer struct {
 	RCode             int
+	AD                bool // DNSSEC holds for all of it: said to askers who set AD or DO (RFC 6840 sections 5.7 and 5.8)
 	Answer, Ns, Extra []dns.RR
 
 	// The fast way: records of the question's name, packed by hand. They stand before those above.
@@ -43,6 +44,8 @@ const (
 	headerSize = 12
 	plainSize  = 512 // what fits without EDNS (RFC 1035 section 4.2.1)
 	defaultTTL = 300
+	bitAD      = 0x20 // of a header's fourth octet
+	bitDO      = 0x80 // of the third octet of an OPT record's TTL
 )
 
 // A query is a question as it came.
@@ -51,6 +54,7 @@ type query struct {
 	section  []byte // header and question, as they came
 	size     int    // what the asker takes over UDP
 	edns     bool
+	wantsAD  bool
 }
 
 // readQuery returns false for what is no single question.
@@ -63,11 +67,13 @@ func readQuery(msg []byte) (query, bool) {
 		return query{}, false
 	}
 	q := query{section: msg[:end+4], size: plainSize}
+	q.wantsAD = msg[3]&bitAD != 0
 	q.question = dns.Question{Name: name, Qtype: binary.BigEndian.Uint16(msg[end:]), Qclass: binary.BigEndian.Uint16(msg[end+2:])}
 	// An OPT record stands first and alone in what resolvers send: root name, then its type.
 	if rest := msg[end+4:]; len(rest) >= 11 && rest[0] == 0 && binary.BigEndian.Uint16(rest[1:]) == dns.TypeOPT {
 		q.edns = true
 		q.size = max(int(binary.BigEndian.Uint16(rest[3:])), plainSize)
+		q.wantsAD = q.wantsAD || rest[7]&bitDO != 0
 	}
 	return q, true
 }
@@ -106,6 +112,9 @@ func (a *Answer) pack(buf []byte, q query, tcp bool) []byte {
 	bits := uint16(0x8180) | uint16(a.RCode&15) // QR, RD, RA
 	if p.full {
 		bits |= 0x0200
+	}
+	if a.AD && q.wantsAD {
+		bits |= bitAD
 	}
 	if q.edns && !a.NoOPT && len(p.buf)+11 <= p.limit {
 		p.buf = append(p.buf, 0, 0, 41, 4, 208, byte(a.RCode>>4), 0, 0, 0, 0, 0)

@@ -17,6 +17,7 @@ const (
 
 // A zone is the records of a master file by name and type.
 type zone struct {
+	trust      map[string]trust // by the name at and below which it holds
 	sets       map[dns.Question][]dns.RR
 	names      map[string]bool // that exist, with all their parents
 	soa        []dns.RR
@@ -25,12 +26,17 @@ type zone struct {
 
 // Zone answers from master file text (RFC 1035 section 5) like a recursor that knows nothing else: CNAME chains, NODATA and NXDOMAIN
 // with the SOA record if there is one, addresses of exchangers in the additional section. Names are absolute without "$ORIGIN",
-// and the TTL is 300 without one.
+// and the TTL is 300 without one. Lines of their own say what DNSSEC makes of a name and all below it, as if the asked recursor had
+// validated: "$SECURE example.", "$INSECURE sub.example." (nothing is secure by default), "$BOGUS broken.example.".
 func Zone(text string) (Handler, error) { return ZoneWith(text, WithAddresses) }
 
 // ZoneWith is Zone with a choice of additional records.
 func ZoneWith(text string, additional Additional) (Handler, error) {
 	z := &zone{sets: make(map[dns.Question][]dns.RR), names: make(map[string]bool), additional: additional}
+	var err error
+	if text, z.trust, err = splitTrust(text); err != nil {
+		return nil, err
+	}
 	p := dns.NewZoneParser(strings.NewReader(text), ".", "")
 	p.SetDefaultTTL(defaultTTL)
 	for rr, ok := p.Next(); ok; rr, ok = p.Next() {
@@ -63,8 +69,14 @@ const hops = 20
 
 func (z *zone) answer(q dns.Question, _ bool) Answer {
 	name := dns.CanonicalName(q.Name)
-	var a Answer
+	a := Answer{AD: true}
 	for range hops {
+		switch z.trusted(name) {
+		case bogus:
+			return Answer{RCode: dns.RcodeServerFailure}
+		case insecure:
+			a.AD = false
+		}
 		if set := z.sets[dns.Question{Name: name, Qtype: q.Qtype}]; set != nil {
 			a.Answer = append(a.Answer, set...)
 			a.Extra = z.addresses(set)
