@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/emersion/go-sasl"
@@ -40,8 +41,7 @@ func (s *speaker) authenticate(d dial) closing {
 	case err != nil:
 		return closing{stage: stageAuth, err: brokenAt(stageAuth, err)}
 	case r.Code != 235:
-		c := s.unauthenticated(d, mechanism+" was refused, check the credentials: "+r.String())
-		return c
+		return s.unauthenticated(d, mechanism+" was refused, check the credentials: "+who.hide(r))
 	}
 	return closing{}
 }
@@ -67,11 +67,40 @@ func (s *speaker) mechanism(who *Credentials) (sasl.Client, string) {
 		case sasl.Plain:
 			return sasl.NewPlainClient("", who.User, who.Password), m
 		case sasl.Login:
-			return sasl.NewLoginClient(who.User, who.Password), m
+			return &login{words: []string{who.User, who.Password}}, m
 		}
 	}
 	return nil, ""
 }
+
+// A login is the client of LOGIN, which no RFC has. Servers ask in many words, or in none: first for the name, then for the password.
+type login struct{ words []string }
+
+func (l *login) Start() (mechanism string, first []byte, err error) { return sasl.Login, nil, nil }
+
+func (l *login) Next([]byte) ([]byte, error) {
+	if len(l.words) == 0 {
+		return nil, errors.New("asked for more than name and password")
+	}
+	word := l.words[0]
+	l.words = l.words[1:]
+	return []byte(word), nil
+}
+
+// hide is a reply without its text if that repeats what it was told: it goes into logs, and to the host MTA.
+func (c *Credentials) hide(r wire.Reply) string {
+	text := r.String()
+	for _, secret := range []string{c.Password, base64.StdEncoding.EncodeToString([]byte(c.Password)),
+		base64.StdEncoding.EncodeToString([]byte("\x00" + c.User + "\x00" + c.Password))} {
+		if strings.Contains(text, secret) {
+			return strconv.Itoa(r.Code) + " (its text repeats the credentials)"
+		}
+	}
+	return text
+}
+
+// maxAuthLine is how long AUTH with its initial response may be (RFC 4954 section 4: "no longer than 512 octets").
+const maxAuthLine = 512
 
 // exchange is the AUTH command with its challenges (RFC 4954 section 4).
 func (s *speaker) exchange(client sasl.Client) (wire.Reply, error) {
@@ -80,17 +109,18 @@ func (s *speaker) exchange(client sasl.Client) (wire.Reply, error) {
 		return wire.Reply{}, err
 	}
 	command := "AUTH " + mechanism
-	switch {
-	case first == nil:
-	case len(first) == 0:
-		command += " =" // an empty one, not none
-	default:
-		command += " " + base64.StdEncoding.EncodeToString(first)
+	if b := base64.StdEncoding.EncodeToString(first); b != "" && len(command)+len(b)+len(" \r\n") <= maxAuthLine {
+		command, first = command+" "+b, nil
 	}
 	r, err := s.ask(command+"\r\n", stageAuth)
 	for range maxChallenges {
 		if err != nil || r.Code != 334 {
 			return r, err
+		}
+		if first != nil {
+			r, err = s.ask(base64.StdEncoding.EncodeToString(first)+"\r\n", stageAuth)
+			first = nil
+			continue
 		}
 		challenge, err := base64.StdEncoding.DecodeString(strings.TrimSpace(r.Text))
 		if err != nil {

@@ -59,7 +59,7 @@ func (e *engine) transmit(now time.Time, s *session) bool {
 	f.chunked = s.caps.Chunking && !h.limit.noChunking && e.config.ChunkingFrom > 0 && f.message.body.Size() >= e.config.ChunkingFrom
 	f.plain = h.limit.noParams
 	f.dressed = !f.plain && (s.caps.HasSize || s.caps.EightBitMIME && (f.message.key.params.EightBitMIME || f.message.body.Has8Bit()))
-	f.bare, f.wanted = s.plain && s.caps.StartTLS, h.limit.wantsTLS
+	f.bare, f.wanted = s.plain && s.caps.StartTLS, s.wanted
 	f.ascii = !s.caps.SMTPUTF8 && f.message.key.params.SMTPUTF8
 	f.via = Via{MX: h.name, Addr: h.addrs[s.addr], Source: s.source, Session: uint64(s.id), Transaction: uint64(f.id),
 		Recipients: len(rs), Reused: s.done > 0 || len(s.flights) > 0,

@@ -349,6 +349,9 @@ func (e *engine) tidy(now time.Time, h *host) {
 // memory is until when something about the host is worth remembering: how often it fell outlives the fall itself.
 func (h *host) memory(first time.Duration) time.Time {
 	until := h.limit.until
+	if h.limit.untilTLS.After(until) {
+		until = h.limit.untilTLS
+	}
 	if fallen := h.downUntil.Add(downTime(first, h.downCount+1)); h.downCount > 0 && fallen.After(until) {
 		until = fallen
 	}

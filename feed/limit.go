@@ -41,6 +41,7 @@ type limit struct {
 	rides             bool          // commands behind a body were answered as they should: new sessions need not prove it again
 	pipelines         bool          // a group of commands was answered as it should: a later stall has another cause
 	until             time.Time
+	untilTLS          time.Time // of what was learned of TLS: a host that keeps showing other limits must not stay without for ever
 }
 
 // sessions is how many the host may have now.
@@ -147,21 +148,25 @@ func (l *limit) tlsFails(now time.Time, reduced bool) {
 	} else {
 		l.smallHello = true
 	}
-	l.until = now.Add(l.life)
+	l.untilTLS = now.Add(l.life)
 }
 
 // insists notes that the host refuses mail without TLS, which was tried without since TLS had failed.
 func (l *limit) insists(now time.Time) {
 	l.noTLS, l.wantsTLS = false, true
-	l.until = now.Add(l.life)
+	l.untilTLS = now.Add(l.life)
 }
 
 // expire forgets what was learned too long ago.
 func (l *limit) expire(now time.Time, recipients int) {
+	if !l.untilTLS.IsZero() && !now.Before(l.untilTLS) {
+		l.noTLS, l.smallHello, l.wantsTLS, l.untilTLS = false, false, false, time.Time{}
+	}
 	if l.until.IsZero() || now.Before(l.until) {
 		return
 	}
-	*l = limit{window: l.window, cap: l.cap, failures: l.failures, recipients: recipients, life: l.life, pipelines: l.pipelines, rides: l.rides}
+	*l = limit{window: l.window, cap: l.cap, failures: l.failures, recipients: recipients, life: l.life, pipelines: l.pipelines, rides: l.rides,
+		noTLS: l.noTLS, smallHello: l.smallHello, wantsTLS: l.wantsTLS, untilTLS: l.untilTLS}
 }
 
 // String is what was learned, in words, for status.

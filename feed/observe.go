@@ -2,6 +2,7 @@ package feed
 
 import (
 	"errors"
+	"slices"
 
 	"github.com/smtpfeed/smtpfeed/feed/wire"
 	"github.com/smtpfeed/smtpfeed/resolver"
@@ -113,8 +114,8 @@ func (e *engine) tlsFailed(s *session, why *tlsError) bool {
 	e.counts.TLSFailed++
 	e.observeFailure(s, why)
 	switch {
-	case why.final:
-		return false
+	case why.final, h.hasTLS():
+		return false // in the latter case it is well, and takes no more of us
 	case why.hello && !s.reduced:
 		h.limit.tlsFails(e.now, s.reduced)
 	case h.policy.demands():
@@ -125,6 +126,11 @@ func (e *engine) tlsFailed(s *session, why *tlsError) bool {
 	e.counts.TLSFallbacks++
 	e.wake(h)
 	return true
+}
+
+// hasTLS says that a session of the host has TLS now.
+func (h *host) hasTLS() bool {
+	return slices.ContainsFunc(h.sessions, func(s *session) bool { return s.tls.name != "" })
 }
 
 // countTLS counts a session by its protection.

@@ -34,7 +34,7 @@ type policy struct {
 	names []string // of levelDANE and levelVerify: that the certificate may have; ".example.net" is any name below
 	tlsa  []resolver.TLSA
 
-	testing  bool // levelMay: names are looked for, and what is found is only told to the Observer
+	testing  bool // levelMay: names are looked for, of which there are none when the policy does not name the exchanger; only the Observer is told
 	sni      string
 	implicit bool         // TLS from the first octet
 	auth     *Credentials // nil is none
@@ -202,9 +202,14 @@ func stsOf(s *sts.Policy, mx *resolver.MX, base *policy) (*policy, *refusal) {
 		p := verify("mta-sts", []string{mx.Name}, mx.Name)
 		p.kind = PolicySTS
 		return p, nil
-	case base.level == levelMay && matches:
+	case base.level == levelMay:
 		p := *base
-		p.key, p.testing, p.kind, p.names, p.sni = "testing "+mx.Name, true, PolicySTS, []string{mx.Name}, mx.Name
+		p.key, p.testing, p.kind, p.sni = "testing "+mx.Name, true, PolicySTS, mx.Name
+		if matches {
+			p.names = []string{mx.Name}
+		} else {
+			p.key = "testing, not named " + mx.Name
+		}
 		return &p, nil
 	default:
 		return base, nil

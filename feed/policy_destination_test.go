@@ -67,11 +67,14 @@ func TestCredentialsAreForTheRoutesHosts(t *testing.T) {
 			for _, n := range []need{needNothing, needTLS, needDelivery} {
 				d := Destination{Domain: "one.test", Mode: TLSVerified, Implicit: true, Auth: me, AuthInClear: true}
 				p, no := policyCase{tls: relays(d), need: n, mx: c.mx}.policy()
-				require.Nil(t, no, "it may be used")
+				if no != nil {
+					assert.False(t, c.want, "nobody else has to be used")
+					continue
+				}
 				assert.Equal(t, c.want, p.auth != nil, "whether it is told who we are")
 				assert.Equal(t, c.want, p.implicit, "whether it speaks TLS from the first octet")
 				assert.Equal(t, c.want, p.inClear, "and what the operator bears there")
-				assert.Equal(t, levelVerify, p.level, "whoever it is, its certificate counts")
+				assert.Equal(t, c.want, p.word == "configured" || p.word == "requiretls" && p.auth != nil, "and whether his names count")
 			}
 		})
 	}
@@ -93,4 +96,30 @@ func TestImplicitNeedsTLS(t *testing.T) {
 	p, no := policyCase{tls: to(Destination{Domain: "one.test", Mode: TLSOff, Implicit: true}), mx: relay()}.policy()
 	require.Nil(t, no, "it may be used")
 	assert.False(t, p.implicit, "off is off")
+}
+
+// An entry of the routing map hides those that match less, also where it says nothing of TLS: "*" has the password of a smarthost, and the
+// hosts of another entry must not be told it.
+func TestEntriesHideShorterMatches(t *testing.T) {
+	all := Destination{Domain: "*", Mode: TLSVerified, Auth: me}
+	for rule, c := range map[string]struct {
+		entries []Destination
+		mx      resolver.MX
+		want    bool
+	}{
+		"only the general one":              {[]Destination{all}, relay(), true},
+		"a plain one for the domain":        {[]Destination{all, {Domain: "one.test", Plain: true}}, relay(), false},
+		"a plain one for a suffix":          {[]Destination{all, {Domain: ".test", Plain: true}}, relay(), false},
+		"a plain one for another domain":    {[]Destination{all, {Domain: "two.test", Plain: true}}, relay(), true},
+		"a fallback host below the general": {[]Destination{all}, fallback(), false},
+	} {
+		t.Run(rule, func(t *testing.T) {
+			p, no := policyCase{tls: TLS{Mode: TLSOpportunistic, Relays: c.entries}, mx: c.mx}.policy()
+			require.Nil(t, no, "it may be used")
+			assert.Equal(t, c.want, p.auth != nil, "whether it is told who we are")
+			if !c.want {
+				assert.Equal(t, "opportunistic", p.String(), "it is spoken to as any other")
+			}
+		})
+	}
 }

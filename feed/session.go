@@ -162,7 +162,7 @@ func (s *speaker) greet() closing {
 		return s.turnedAway(stageGreeting, r, err)
 	}
 	s.fixup = isFixup(r)
-	r, err = s.ask(string(wire.AppendEHLO(nil, s.config.Hostname)), stageHello)
+	r, err = s.ehlo()
 	if err == nil && r.Code/100 == 5 {
 		// RFC 5321 section 3.2: a server that does not know EHLO gets HELO, on the same connection.
 		r, err = s.ask(string(wire.AppendHELO(nil, s.config.Hostname)), stageHello)
@@ -170,14 +170,20 @@ func (s *speaker) greet() closing {
 			return closing{}
 		}
 	}
-	if err == nil && r.Code == 220 {
-		err = &protocolError{stage: stageHello, reason: "greeted twice"} // the reply to EHLO would be taken for MAIL's
-	}
 	if err != nil || r.Code/100 != 2 {
 		return s.turnedAway(stageHello, r, err)
 	}
 	s.caps = wire.ParseCaps(r)
 	return closing{}
+}
+
+// ehlo says hello.
+func (s *speaker) ehlo() (wire.Reply, error) {
+	r, err := s.ask(string(wire.AppendEHLO(nil, s.config.Hostname)), stageHello)
+	if err == nil && r.Code == 220 {
+		err = &protocolError{stage: stageHello, reason: "greeted twice"} // the reply to EHLO would be taken for MAIL's
+	}
+	return r, err
 }
 
 // ask writes a command and reads its reply, alone: nothing may be left over, for a server that says more than it was asked

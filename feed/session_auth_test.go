@@ -122,8 +122,8 @@ func TestLongInitialResponseWaits(t *testing.T) {
 			_, err := io.ReadFull(c, make([]byte, base64.StdEncoding.EncodedLen(len("\x00me\x00")+600)+2))
 			return err
 		}), mxsim.Reply("235 2.7.0 welcome")))
-		d := w.sendIn(time.Minute, shortContent, "a@one.test")
-		d.wait()
+		w.sendIn(time.Minute, shortContent, "a@one.test").wait()
+		w.finish()
 		require.NotEmpty(t, p.Results(), "there was a session")
 		for _, r := range p.Results() {
 			for _, line := range r.Lines {

@@ -31,6 +31,7 @@ type session struct {
 	tls     protection
 	plain   bool          // dialled without TLS, since the host was seen to fail at it
 	reduced bool          // dialled with a reduced ClientHello
+	wanted  bool          // the host had refused mail without TLS before this was dialled
 	connect time.Duration // spent on opening; told with its first transaction
 	flights []*flight     // in its hands, in the order of the wire
 	begun   int           // transactions given to it
@@ -144,7 +145,7 @@ func (e *engine) dial(now time.Time, h *host, addr int) {
 	if h.downCount > 0 {
 		e.counts.Probes++
 	}
-	s.plain, s.reduced = h.policy.level == levelMay && h.limit.noTLS, h.limit.smallHello
+	s.plain, s.reduced, s.wanted = h.policy.level == levelMay && h.limit.noTLS, h.limit.smallHello, h.limit.wantsTLS
 	e.act(dial{session: s.id, to: h.addrs[addr], timeout: e.config.ConnectTimeout, configured: h.configured,
 		name: h.name, policy: h.policy, sni: h.sni(), plain: s.plain, reduced: s.reduced})
 }

@@ -113,7 +113,7 @@ func (e *engine) snapshot(now time.Time) Snapshot {
 
 // notable says that there is more to tell of the host than that it exists.
 func (h *host) notable(now time.Time) bool {
-	return h.waiting > 0 || len(h.sessions) > 0 || h.down(now) || !h.limit.until.IsZero()
+	return h.waiting > 0 || len(h.sessions) > 0 || h.down(now) || !h.limit.until.IsZero() || !h.limit.untilTLS.IsZero()
 }
 
 func (h *host) stateAt(now time.Time) HostState {

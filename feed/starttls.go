@@ -31,10 +31,8 @@ func (s *speaker) protect(d dial) closing {
 		return s.tlsClosing(stageStartTLS, &tlsError{result: "validation-failure", status: wire.Enhanced{Class: 4, Subject: 7}, final: true, err: err})
 	case err != nil:
 		return s.tlsClosing(stageStartTLS, handshakeError(brokenAt(stageStartTLS, err)))
-	case r.Code == 421:
-		c := s.turnedAway(stageStartTLS, r, nil)
-		c.tls = &tlsError{result: "starttls-not-supported", status: status474, err: errNoTLS}
-		return c
+	case r.Code == 421: // RFC 5321 section 3.8: it closes, and that is no word on TLS
+		return s.turnedAway(stageStartTLS, r, nil)
 	case r.Code != 220:
 		return s.unprotected(d, errNoTLS)
 	}
@@ -69,7 +67,7 @@ func (s *speaker) secure(d dial) closing {
 	if d.policy.implicit {
 		return closing{} // its greeting is yet to come
 	}
-	r, err := s.ask(string(wire.AppendEHLO(nil, s.config.Hostname)), stageHello)
+	r, err := s.ehlo()
 	switch {
 	case err != nil && !errors.Is(err, os.ErrDeadlineExceeded) && !errors.As(err, new(*protocolError)) && !errors.As(err, new(*wire.SyntaxError)):
 		// TLS 1.3 ends the handshake before the server has agreed: its refusal comes with the first that is read.

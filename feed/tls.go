@@ -131,7 +131,10 @@ func verifyDANE(p *policy, s tls.ConnectionState) *tlsError {
 
 // verifyNames is the verification of the web's PKI, for one of several names.
 func (k *tlsKit) verifyNames(p *policy, s tls.ConnectionState) *tlsError {
-	if len(s.PeerCertificates) == 0 {
+	switch {
+	case len(p.names) == 0:
+		return &tlsError{result: "validation-failure", status: status475, err: errors.New("the MTA-STS policy does not name the exchanger")}
+	case len(s.PeerCertificates) == 0:
 		return &tlsError{result: "validation-failure", status: status475, err: errors.New("the peer has no certificate")}
 	}
 	leaf := s.PeerCertificates[0]

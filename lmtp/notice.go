@@ -42,6 +42,9 @@ type NoticeRecipient struct {
 const (
 	// noticeSize bounds a notification's recipients: hosts refuse mail that is too large, and one with a list's 100,000 would be.
 	noticeSize = 1000
+	// noticeGather is how long a notification waits for more recipients of its envelope to be delivered: a sender of a list over thousands of
+	// hosts must not be told thousands of times.
+	noticeGather = 2 * time.Second
 	// noticePatience is how long the replies of an envelope wait in all for calls of Config.Notify that come to nothing. Each waits for the
 	// one call that it is in, which should not take more than 30 s.
 	noticePatience = 45 * time.Second
@@ -63,11 +66,31 @@ type owed struct {
 // settled meanwhile goes into the next one.
 type notices struct {
 	waiting  []owed        // for the next call
+	gather   *time.Timer   // when the next call must not wait any longer for more; nil: nobody waits for one
 	called   []owed        // of the call that runs
 	done     chan error    // its end; sent by its goroutine, once; one place, since nobody waits for one that is late. nil: none runs
 	late     *time.Timer   // when it has taken too long; valid while one runs
 	began    time.Time     // it
 	patience time.Duration // what is left of it, for calls that fail
+}
+
+// isDue is the channel of gather, or nil.
+func (n *notices) isDue() <-chan time.Time {
+	if n.gather == nil {
+		return nil
+	}
+	return n.gather.C
+}
+
+// gathers says that more may join those who wait, and sees to it that they do not wait for long.
+func (n *notices) gathers(left int) bool {
+	if left == 0 || len(n.waiting) >= noticeSize {
+		return false
+	}
+	if n.gather == nil {
+		n.gather = time.NewTimer(noticeGather)
+	}
+	return true
 }
 
 // open says that replies wait.
@@ -92,8 +115,20 @@ func (t *transaction) owes(s feed.Settlement) bool {
 // meanwhile. It is waited for by deliver, which leaves one alone that is late; memory has the body until it returns.
 func (t *transaction) notify() {
 	n := &t.notices
-	if n.done != nil || len(n.waiting) == 0 {
-		return
+	if n.done == nil && len(n.waiting) > 0 && !n.gathers(t.left) {
+		t.callNotify()
+	}
+}
+
+// callNotify begins the call.
+func (t *transaction) callNotify() {
+	n := &t.notices
+	if n.gather != nil {
+		n.gather.Stop()
+		n.gather = nil
+	}
+	if n.done != nil {
+		return // when it ends, the next one follows
 	}
 	patience := min(n.patience, time.Until(t.deadline.Add(noticePatience)))
 	if patience <= 0 {

@@ -191,6 +191,8 @@ func (t *transaction) deliver(e *feed.Envelope) {
 			if t.left > 0 || t.notices.open() {
 				t.answers.stream()
 			}
+		case <-t.notices.isDue():
+			t.callNotify()
 		case err := <-t.notices.done:
 			t.notified(err)
 		case <-t.notices.isLate():

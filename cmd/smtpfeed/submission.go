@@ -136,7 +136,7 @@ func noticeID(n lmtp.Notice) string {
 	for _, r := range n.Recipients {
 		fmt.Fprintf(h, " %q", r.To.String())
 	}
-	return "relayed." + hex.EncodeToString(h.Sum(nil)[:12])
+	return hex.EncodeToString(h.Sum(nil)[:12])
 }
 
 // report sends a report on TLS to one who asked for it.
