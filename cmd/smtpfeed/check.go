@@ -32,6 +32,7 @@ func (c checkCommand) Run(s streams) error {
 	found = append(found, wrong(silent)...)
 	// Names come first: a server may answer nothing for a while after a burst.
 	found = append(found, examineName(conf.Hostname, sources(conf.SMTP.Family.Family), servers.ask)...)
+	found = append(found, examineTLS(conf, servers)...)
 	found = append(found, examineBursts(servers)...)
 	found = append(found, c.examineHosts(conf)...)
 	bad := 0

@@ -34,6 +34,9 @@ func words(n Notice) part {
 func appendNamed(b []byte, r Recipient) []byte {
 	b = appendLine(b, "<"+r.To.String()+">")
 	where := wire.Clean(r.RemoteMTA, 255)
+	if strings.HasPrefix(where, "[") {
+		where = "" // an address literal: the address tells it
+	}
 	if r.Addr.IsValid() {
 		where += "[" + r.Addr.WithZone("").String() + "]"
 	}
