@@ -62,13 +62,13 @@ func (e *engine) observeFlight(s *session, f *flight) {
 		return
 	}
 	if s.told == nil {
-		s.told = map[*route]bool{}
+		s.told = map[string]bool{}
 	}
 	for _, r := range f.recipients {
-		if s.told[r.route] {
+		if s.told[r.route.domain] {
 			continue
 		}
-		s.told[r.route] = true
+		s.told[r.route.domain] = true
 		result := e.resultOn(r.route, s)
 		switch complain := s.tls.complain; {
 		case complain != nil:

@@ -25,7 +25,7 @@ type session struct {
 	addr    int // index in host.addrs
 	state   sessionState
 	caps    wire.Caps
-	told    map[*route]bool // to the Observer; nil without one
+	told    map[string]bool // domains that the Observer was told of; nil without one
 	fixup   bool
 	source  netip.Addr
 	tls     protection

@@ -33,7 +33,7 @@ func (s *speaker) protect(d dial) closing {
 		return s.tlsClosing(stageStartTLS, handshakeError(brokenAt(stageStartTLS, err)))
 	case r.Code == 421: // RFC 5321 section 3.8: it closes, and that is no word on TLS
 		return s.turnedAway(stageStartTLS, r, nil)
-	case r.Code != 220:
+	case r.Code/100 != 2: // 220 it should be; some say 250, and mean it
 		return s.unprotected(d, errNoTLS)
 	}
 	return s.secure(d)
