@@ -10,6 +10,15 @@
 // reads it: Postfix delivers that itself, the others through smtpfeed by a route. Where a test wants a real exchanger, a second Postfix
 // is one, and passes on what it took. A real opendkim signs where signatures matter.
 //
+// # Secure transport
+//
+// Where TLS, relays and policies are tested, the exchangers are doors of one Postfix: SMTP servers with addresses and settings of their own,
+// for certificates, SASL and TLS levels (door_test.go). Certificates are those of an authority that the test makes (mxsim.Authority). Zones are
+// really signed, served and validated (package dnssec). Cyrus SASL knows the user of relays. Policies of MTA-STS come from a web server of the
+// test's, on port 443 of an address in 127.44.0.0/16. Notifications are read where they arrive.
+//
+// These tests run in parallel: each has its own servers.
+//
 // # What it needs
 //
 // Linux, root (Postfix's master runs as root only), the packages that test/e2e/need installs and those that test/hosts/need unpacks;

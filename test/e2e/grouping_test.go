@@ -74,7 +74,9 @@ func inEnvelopes(t *testing.T, name string, c internet.Config, n, size, callers 
 		all.Go(func() {
 			l := lhlo(t, d)
 			for to := range work {
-				mail{from: sender, to: to, content: "Subject: list\r\n\r\nFor everybody.\r\n"}.deliver(l)
+				for _, r := range (mail{from: sender, to: to, content: "Subject: list\r\n\r\nFor everybody.\r\n"}).deliver(l) {
+					assert.Regexp(t, `^250 `, r, "nobody is put off")
+				}
 			}
 			l.quit()
 		})

@@ -22,11 +22,18 @@ type postfix struct {
 // last one of a name counts.
 func startPostfix(t *testing.T, socket string, settings ...string) *postfix {
 	t.Helper()
+	p := newPostfix(t, socket, settings...)
+	startHost(t, p)
+	return p
+}
+
+// newPostfix is startPostfix without the start.
+func newPostfix(t *testing.T, socket string, settings ...string) *postfix {
+	t.Helper()
 	dir := feedd.NewDir(t, "postfix-")
 	p, err := hosts.NewPostfix(hosts.Setup{Dir: dir, Feed: "unix:" + socket, Settings: settings})
 	require.NoError(t, err, "there is an instance of Postfix")
 	feedd.ShowOnFailure(t, p.Log())
-	startHost(t, p)
 	return &postfix{p, dir}
 }
 

@@ -30,7 +30,7 @@ type systemConfig struct {
 func startSystem(t *testing.T, c systemConfig) *system {
 	t.Helper()
 	feedd.NeedPostfix(t)
-	s := &system{world: startWorld(t, c.world), returns: startExchanger(t, mxsim.Config{})}
+	s := &system{world: startWorld(t, c.world), returns: startExchanger(t, mxsim.Config{SMTPUTF8: true})}
 	c.feed.World = s.world
 	s.feed = feedd.Start(t, c.feed)
 	s.postfix = startPostfix(t, s.feed.Socket(), append(c.postfix, s.returns.returnMail())...)
