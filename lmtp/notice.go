@@ -25,6 +25,7 @@ type Notice struct {
 	QueueID    string       // the host MTA's; "" when unknown
 	From       wire.Address // whom to notify; never null
 	DSN        wire.MailDSN // what to return, and the sender's own name for the message
+	RequireTLS bool         // MAIL had REQUIRETLS: no content may go where that is not kept (RFC 8689 section 5)
 	UTF8       bool         // MAIL had SMTPUTF8: addresses and header may be above ASCII
 	Arrival    time.Time    // of the host MTA's final dot
 	Deadline   time.Time    // when the replies of its recipients are due
@@ -156,6 +157,7 @@ func (t *transaction) notice(list []owed) Notice {
 		QueueID:    t.queueID,
 		From:       t.from,
 		DSN:        t.params.DSN,
+		RequireTLS: t.params.RequireTLS,
 		UTF8:       t.params.SMTPUTF8,
 		Arrival:    t.began,
 		Deadline:   t.deadline,

@@ -105,6 +105,9 @@ func (s *submitter) submit(ctx context.Context, to wire.Address, p feed.Params, 
 func (s *submitter) notify(n lmtp.Notice) error {
 	notice := dsn.Notice{ReportingMTA: s.hostname, From: s.from, To: n.From, EnvID: n.DSN.EnvID, Arrival: n.Arrival, Now: time.Now(),
 		Original: n.Body.Raw(), UTF8: n.UTF8, ID: noticeID(n)}
+	if n.RequireTLS {
+		notice.Original = nil
+	}
 	for _, r := range n.Recipients {
 		to := dsn.Recipient{To: r.To, ORCPT: r.ORCPT, Status: r.Outcome.Status, Reply: r.Outcome.Reply}
 		if v := r.Outcome.Via; v != nil {
