@@ -178,5 +178,12 @@
 // That a server knows only HELO is not remembered. Limits are learned per policy: an exchanger that domains of two policies share is two hosts
 // here, each with its own sessions and what was learned of it.
 //
+// Below a DANE-TA record a certificate may, by RFC 7672 section 3.2.2, also be for the recipient's domain. It may here only where the exchanger's name
+// lies in that domain: else each of a provider's domains would need sessions of its own.
+//
+// A TLS error in the middle of a body is heard of when the write under way ends, at worst after the body timeout: crypto/tls has one lock for both.
+//
+// When a message is under way already, and comes again with NOTIFY=SUCCESS for a recipient that had none, nobody is notified of that.
+//
 // A message for which a VERP rule makes too long a sender keeps its own, and nothing but the delivery record shows it.
 package feed

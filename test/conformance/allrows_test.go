@@ -7,6 +7,6 @@ func allRows() []row {
 	return slices.Concat(
 		connectRows(), greetingRows(), helloRows(), replyRows(), mailRows(), rcptRows(), dataRows(), finalRows(), reuseRows(), quitRows(),
 		severedRows(), shutRows(), splitRows(), limitRows(), slowRows(), forgetRows(),
-		dnsRows(), messageRows(), hostRows(),
+		dnsRows(), messageRows(), hostRows(), tlsRows(),
 	)
 }

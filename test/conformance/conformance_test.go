@@ -68,9 +68,6 @@ func playInMemory(t *testing.T, r *report, rows []row) {
 
 func playInBubble(t *testing.T, r *report, row row, next bool) {
 	w := newMemory(row.link)
-	handler, err := row.handler(names{}, next)
-	require.NoError(t, err, "the row has a zone")
-	w.serve(names{}, handler)
 	e := startEngine(t, w, row.setup)
 	p := &play{row: row, next: next, world: w, mailer: e}
 	v := p.run()

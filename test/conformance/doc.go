@@ -29,6 +29,16 @@
 // exchanger gets those who may move. Then a second message shows what is remembered of the host (then): does it take the same
 // connection, a fresh one, or is the host not dialled; is it sent a group of commands again (careful).
 //
+// # TLS
+//
+// A host with tls set speaks STARTTLS, with a certificate of an authority that all mailers trust unless the row wants a worse one
+// (see secured). Faults may happen at STARTTLS, when the ClientHello has come (atHandshake), at EHLO inside TLS, and wherever they
+// may in plaintext; some acts are for records: below, alert, keyUpdates, unclean. channel says how contents must come. What is
+// published of an exchanger stands in the row's extra records and in policies: "TLSA 3 1 1 of:mx1" is filled in with what fits the
+// certificate, signed has the DNS server say that all answers were validated, answer changes some, and a policyHost is a web server
+// with an MTA-STS policy. Over sockets there is none of those, for smtpfeed asks them on port 443: test/e2e does that. What demands
+// TLS of the mailer is part of the row's setup; else it is opportunistic.
+//
 // # Names of a row
 //
 // Rows speak of names below .test and of addresses in 192.0.2.0/24. In memory they are just that. Over sockets all rows are

@@ -1,8 +1,10 @@
 package conformance
 
 import (
+	"crypto/tls"
 	"net"
 	"slices"
+	"sync"
 	"time"
 )
 
@@ -13,6 +15,25 @@ type host struct {
 	offer  []string // EHLO keywords; nil: PIPELINING, SIZE 0, 8BITMIME
 	manner manner
 	dead   bool // nobody listens there
+
+	tls    *secured // how it speaks TLS; nil: not at all
+	config *tls.Config
+}
+
+// An exchanger is a host of a row: its faults, and what it saw.
+type exchanger struct {
+	host
+	scaled func(time.Duration) time.Duration
+	gate   <-chan struct{} // closed when the domains of the row were asked for: no greeting before
+	stop   chan struct{}   // closed by close, which alone closes it
+	l      net.Listener
+	work   sync.WaitGroup // the accepting goroutine and one for each connection
+
+	mu    sync.Mutex // never held while waiting
+	left  []int      // how often each fault still happens
+	seen  []*connection
+	conns []net.Conn
+	over  bool
 }
 
 // newExchanger serves on a listener.
@@ -127,10 +148,19 @@ func (x *exchanger) ready(stop <-chan struct{}) bool {
 }
 
 // hello is the reply to EHLO.
-func (x *exchanger) hello() []string {
+func (x *exchanger) hello(encrypted bool) []string {
 	offer := x.offer
 	if offer == nil {
 		offer = []string{"PIPELINING", "SIZE 0", "8BITMIME"}
+		if x.tls != nil && !encrypted {
+			offer = append(offer, "STARTTLS")
+		}
+	}
+	if encrypted {
+		offer = slices.DeleteFunc(slices.Clone(offer), func(word string) bool { return word == "STARTTLS" })
+		if x.tls.offer != nil {
+			offer = x.tls.offer
+		}
 	}
 	lines := append([]string{"mx.test"}, offer...)
 	for i := range lines {

@@ -16,14 +16,19 @@ const (
 	atGreeting stage = "greeting"
 	atEhlo     stage = "EHLO"
 	atHelo     stage = "HELO"
-	atMail     stage = "MAIL"
-	atRcpt     stage = "RCPT"
-	atData     stage = "DATA"
-	inBody     stage = "body"
-	atDot      stage = "end of data"
-	atRset     stage = "RSET"
-	atQuit     stage = "QUIT"
-	atIdle     stage = "idle" // behind the reply to the end of data, if nothing has come behind that
+
+	atStartTLS  stage = "STARTTLS"
+	atHandshake stage = "handshake" // when the ClientHello was read
+	atEhloTLS   stage = "EHLO inside TLS"
+
+	atMail stage = "MAIL"
+	atRcpt stage = "RCPT"
+	atData stage = "DATA"
+	inBody stage = "body"
+	atDot  stage = "end of data"
+	atRset stage = "RSET"
+	atQuit stage = "QUIT"
+	atIdle stage = "idle" // behind the reply to the end of data, if nothing has come behind that
 )
 
 // A fault is a misbehaviour of an exchanger.
@@ -148,10 +153,10 @@ var (
 	// rst closes the connection with RST.
 	rst = act{name: "RST", run: func(s *server) bool {
 		s.flush()
-		if c, ok := s.conn.Conn.(interface{ SetLinger(int) error }); ok {
+		if c, ok := s.raw.(interface{ SetLinger(int) error }); ok {
 			c.SetLinger(0) // what fails here fails in Close as well
 		}
-		s.conn.Close()
+		s.raw.Close()
 		return false
 	}}
 )

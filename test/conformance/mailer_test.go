@@ -22,6 +22,8 @@ type message struct {
 	to      []string
 	content string
 	budget  time.Duration   // 0: the mailer's own
+	private bool            // REQUIRETLS
+	lax     bool            // the header says that TLS is not required
 	asked   <-chan struct{} // closed when the recipients' domains were asked for: time to end the message
 }
 

@@ -14,6 +14,7 @@ import (
 	"github.com/smtpfeed/smtpfeed/feed"
 	"github.com/smtpfeed/smtpfeed/feed/wire"
 	"github.com/smtpfeed/smtpfeed/resolver"
+	"github.com/smtpfeed/smtpfeed/resolver/sts"
 	"github.com/smtpfeed/smtpfeed/test/dnssim"
 	"github.com/smtpfeed/smtpfeed/test/netsim"
 )
@@ -46,7 +47,12 @@ func (w *memory) listen(addr netip.Addr) (net.Listener, error) {
 	return w.net.Listen(netip.AddrPortFrom(addr, 25))
 }
 
+func (w *memory) listenHTTPS(addr netip.Addr) (net.Listener, error) {
+	return w.net.Listen(netip.AddrPortFrom(addr, 443))
+}
+
 func (w *memory) scaled(d time.Duration) time.Duration { return d }
+func (w *memory) port() int                            { return 25 }
 func (w *memory) gated() bool                          { return false }
 func (w *memory) large() int                           { return 300 << 10 }
 func (w *memory) tick()                                { time.Sleep(10 * time.Millisecond) }
@@ -56,6 +62,7 @@ type engine struct {
 	t        *testing.T
 	feeder   *feed.Feeder
 	resolver *resolver.Resolver
+	store    *sts.Store
 	over     chan struct{} // closed when Run has returned
 	halt     context.CancelFunc
 	sent     int
@@ -65,15 +72,19 @@ type engine struct {
 func startEngine(t *testing.T, w *memory, s setup) *engine {
 	network := &dnssim.Network{}
 	network.Add(nameServer, w.dns)
-	r, err := resolver.New(resolver.Config{Servers: []string{nameServer}, Dial: network.Dial})
+	rc := resolver.Config{Servers: []string{nameServer}, Dial: network.Dial, DANE: s.dane, TrustAD: []netip.Prefix{netip.MustParsePrefix("192.0.2.53/32")}}
+	store := startStore(t, w, s)
+	rc.STS = store
+	r, err := resolver.New(rc)
 	require.NoError(t, err, "there is a resolver")
-	c := feed.Config{Hostname: "feed.conformance.test", Resolver: r, Seed: 1, SessionsPerHost: s.sessionsPerHost,
+	c := feed.Config{Hostname: "feed.conformance.test", Resolver: r, Seed: 1, SessionsPerHost: s.sessionsPerHost, Prohibited: s.prohibited(),
 		RecipientsPerTransaction: s.perTransaction, ChunkingFrom: s.chunkingFrom, IdleTimeout: s.idle,
 		Dial: func(ctx context.Context, to netip.AddrPort) (net.Conn, error) { return w.net.Dial(ctx, to) }}
 	if s.always {
 		c.Piggyback = feed.PiggybackAlways
 	}
-	e := &engine{t: t, feeder: feed.New(c), resolver: r, over: make(chan struct{})}
+	c.TLS = s.engineTLS()
+	e := &engine{t: t, feeder: feed.New(c), resolver: r, store: store, over: make(chan struct{})}
 	ctx, halt := context.WithCancel(context.Background())
 	e.halt = halt
 	go func() {
@@ -89,6 +100,47 @@ func (e *engine) end() {
 	<-e.over
 	e.halt()
 	e.resolver.Close()
+	if e.store != nil {
+		assert.NoError(e.t, e.store.Close(), "the policies' store ends well")
+	}
+}
+
+// startStore starts the store of policies, if the setup wants them; else it is nil.
+func startStore(t *testing.T, w *memory, s setup) *sts.Store {
+	if !s.sts {
+		return nil
+	}
+	store, err := sts.Open(sts.Config{Roots: authority().Pool(), Prohibited: s.prohibited(), Dial: func(ctx context.Context, _, addr string) (net.Conn, error) {
+		to, err := netip.ParseAddrPort(addr)
+		if err != nil {
+			return nil, err
+		}
+		return w.net.Dial(ctx, to)
+	}})
+	require.NoError(t, err, "there is a store of policies")
+	return store
+}
+
+// engineTLS is a setup's TLS.
+func (s setup) engineTLS() feed.TLS {
+	c := feed.TLS{Mode: feed.TLSOpportunistic, Roots: authority().Pool()}
+	switch s.tls {
+	case "off":
+		c.Mode = feed.TLSOff
+	case "required":
+		c.Mode = feed.TLSRequired
+	case "verified":
+		c.Destinations = []feed.Destination{{Domain: ".test", Mode: feed.TLSVerified, Names: []string{".test"}}}
+	}
+	return c
+}
+
+// prohibited are the addresses that must not be dialled: none of 192.0.2.0/24 but what a setup names.
+func (s setup) prohibited() []netip.Prefix {
+	if s.internal == "" {
+		return nil
+	}
+	return []netip.Prefix{netip.MustParsePrefix(s.internal)}
 }
 
 func (e *engine) told() bool { return true }
@@ -119,7 +171,8 @@ func (e *engine) deliver(m message) ([]outcome, error) {
 		m.budget = ordinary
 	}
 	d := &delivery{t: e.t, outcomes: make([]outcome, len(m.to)), left: len(m.to), done: make(chan struct{})}
-	envelope := &feed.Envelope{ID: "e" + string(rune('0'+e.sent)), From: from, Body: body.Body(), Sink: d}
+	envelope := &feed.Envelope{ID: "e" + string(rune('0'+e.sent)), From: from, Body: body.Body(), Sink: d,
+		Params: feed.Params{RequireTLS: m.private, TLSOptional: m.lax}}
 	for _, to := range m.to {
 		a, err := wire.ParseAddress(to)
 		require.NoError(e.t, err, "%s is an address", to)

@@ -3,6 +3,7 @@ package conformance
 import (
 	"fmt"
 	"net"
+	"net/http"
 	"net/netip"
 	"slices"
 	"strings"
@@ -18,6 +19,8 @@ import (
 type world interface {
 	// listen takes connections to an address of a row.
 	listen(netip.Addr) (net.Listener, error)
+	// listenHTTPS takes connections to a policy host.
+	listenHTTPS(netip.Addr) (net.Listener, error)
 	// serve answers questions about the names of a row; none, when it is nil.
 	serve(names, dnssim.Handler)
 	// scaled is how long a time of a row takes here.
@@ -26,6 +29,8 @@ type world interface {
 	gated() bool
 	// large is a size that does not fit into the buffers on the way.
 	large() int
+	// port is where exchangers listen.
+	port() int
 	// tick lets a little time pass.
 	tick()
 }
@@ -40,6 +45,8 @@ type play struct {
 
 	best, other *exchanger
 	hosts       []*exchanger // all of them
+	identities  identities
+	web         []*http.Server
 	asked       chan struct{}
 	got         []outcome
 	problems    []problem
@@ -95,7 +102,8 @@ func (p *play) harmed(h harm, format string, args ...any) {
 // prepare makes the names and the exchangers.
 func (p *play) prepare() error {
 	p.asked = make(chan struct{})
-	handler, err := p.row.handler(p.names, p.next)
+	hosts := p.cast()
+	handler, err := p.handler()
 	if err != nil {
 		return err
 	}
@@ -104,12 +112,10 @@ func (p *play) prepare() error {
 	if !p.world.gated() || p.row.cold {
 		gate = nil
 	}
-	r := p.row
-	hosts := []host{{addr: "192.0.2.1", faults: r.faults, offer: r.offer, manner: r.manner, dead: r.dead}}
-	if p.next {
-		hosts = append(hosts, host{addr: "192.0.2.2"})
+	if err := p.publish(); err != nil {
+		return err
 	}
-	for _, h := range append(hosts, r.others...) {
+	for _, h := range hosts {
 		l, err := p.listen(h)
 		if err != nil {
 			return err
@@ -121,6 +127,29 @@ func (p *play) prepare() error {
 		p.other = p.hosts[1]
 	}
 	return nil
+}
+
+// cast are the row's hosts, with their certificates.
+func (p *play) cast() []host {
+	r := p.row
+	hosts := []host{{addr: "192.0.2.1", faults: r.faults, offer: r.offer, manner: r.manner, dead: r.dead, tls: r.tls}}
+	if p.next {
+		other := host{addr: "192.0.2.2", tls: r.tlsNext}
+		if r.tls != nil && other.tls == nil {
+			other.tls = inOrder()
+		}
+		hosts = append(hosts, other)
+	}
+	hosts = append(hosts, r.others...)
+	p.identities = identities{}
+	for i, h := range hosts {
+		if h.tls != nil {
+			id := h.tls.identity(p.names, h.addr)
+			label, _, _ := strings.Cut(hostName(h.addr), ".")
+			p.identities[label], hosts[i].config = id, h.tls.server(id)
+		}
+	}
+	return hosts
 }
 
 // listen takes connections for a host, if it does.
@@ -171,12 +200,14 @@ func (p *play) watch(h dnssim.Handler) dnssim.Handler {
 // message is one of this play's.
 func (p *play) message(content string, to ...string) message {
 	from := strings.TrimSuffix("list+"+p.names.label, "+") + "@example.org"
-	return message{from: from, to: p.names.all(to), content: content, budget: p.row.budget, asked: p.asked}
+	return message{from: from, to: p.names.all(to), content: content, budget: p.row.budget, private: p.row.private, lax: p.row.lax, asked: p.asked}
 }
 
 // content is the row's, or a short one.
 func (p *play) content() string {
 	switch {
+	case p.row.lax:
+		return "TLS-Required: No\r\nSubject: news\r\n\r\nhello\r\n"
 	case p.row.content != "":
 		return p.row.content
 	case p.row.large:
@@ -222,10 +253,14 @@ func (p *play) exchange() {
 		h.settle(p.world.tick)
 	}
 	p.checkCopies()
+	p.checkChannel()
 }
 
 // end closes the world.
 func (p *play) end() {
+	for _, w := range p.web {
+		w.Close()
+	}
 	for _, h := range p.hosts {
 		h.close()
 	}

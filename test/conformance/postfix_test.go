@@ -33,24 +33,42 @@ type postfix struct {
 const dnsForPostfix = "127.0.53.54"
 
 // startPostfix starts an instance in a world of sockets.
-func startPostfix(t *testing.T, w *sockets) *postfix {
+func startPostfix(t *testing.T, w *sockets, level string) *postfix {
 	t.Helper()
 	feedd.NeedPostfix(t)
 	dir := feedd.NewDir(t, "conformance-")
 	transport := filepath.Join(dir, "transport")
 	require.NoError(t, os.WriteFile(transport, []byte(together()), 0o644), "Postfix's routing is written")
-	settings := []string{"transport_maps = texthash:" + transport, "enable_long_queue_ids = yes", "smtp_tls_security_level = none",
+	settings := []string{"transport_maps = texthash:" + transport, "enable_long_queue_ids = yes",
 		"default_process_limit = 200", "soft_bounce = no", "inet_protocols = ipv4", "smtp_quit_timeout = 1s", "smtp_rset_timeout = 1s"}
+	settings = append(settings, tlsOfPostfix(t, dir, level)...)
 	if w.speed > 1 {
 		settings = append(settings, "smtp_connect_timeout = 3s", "smtp_helo_timeout = 3s", "smtp_mail_timeout = 3s", "smtp_rcpt_timeout = 3s",
 			"smtp_data_init_timeout = 2s", "smtp_data_xfer_timeout = 2s", "smtp_data_done_timeout = 6s")
 	}
-	host, err := hosts.NewPostfix(hosts.Setup{Dir: dir, Settings: settings, World: hosts.World{DNS: dnsForPostfix, Port: fmt.Sprint(w.port)}})
+	host, err := hosts.NewPostfix(hosts.Setup{Dir: dir, Settings: settings, World: hosts.World{DNS: dnsForPostfix, Port: fmt.Sprint(w.smtp)}})
 	require.NoError(t, err, "there is an instance of Postfix")
 	require.NoError(t, host.Start(), "Postfix starts")
 	t.Cleanup(func() { assert.NoError(t, host.Stop(), "Postfix ends") })
 	feedd.ShowOnFailure(t, host.Log())
 	return &postfix{host: host, name: host.Name(), ledger: map[string]map[string]outcome{}}
+}
+
+// levelFor is the level of TLS by which Postfix does what a setup wants of smtpfeed.
+func levelFor(s setup) string {
+	level := map[string]string{"": "may", "off": "none", "required": "encrypt", "verified": "secure"}[s.tls]
+	if s.dane && level == "may" {
+		return "dane"
+	}
+	return level
+}
+
+// tlsOfPostfix are the settings for a level of TLS.
+func tlsOfPostfix(t *testing.T, dir, level string) []string {
+	roots := filepath.Join(dir, "roots.pem")
+	require.NoError(t, os.WriteFile(roots, authority().PEM(), 0o644), "the authority is known")
+	return []string{"smtp_tls_security_level = " + level, "smtp_tls_CAfile = " + roots, "smtp_tls_secure_cert_match = .test", "smtp_dns_support_level = dnssec",
+		"smtp_starttls_timeout = 2s", "smtp_tls_loglevel = 1", "smtp_tls_protocols = >=TLSv1"}
 }
 
 // together sends both domains of a row by one lookup: Postfix does not group by exchanger, and would need two transactions.

@@ -33,7 +33,7 @@ const hurry = 100
 func startProgram(t *testing.T, w *sockets, s setup) *program {
 	t.Helper()
 	p := &program{dir: feedd.NewDir(t, "conformance-")}
-	require.NoError(t, os.WriteFile(p.path("smtpfeed.toml"), []byte(p.config(w, s)), 0o600), "smtpfeed is configured")
+	require.NoError(t, p.configure(p.config(w, s)), "smtpfeed is configured")
 	log, err := os.Create(p.path("log"))
 	require.NoError(t, err, "smtpfeed has a log")
 	defer log.Close()
@@ -54,16 +54,21 @@ func startProgram(t *testing.T, w *sockets, s setup) *program {
 
 func (p *program) path(name string) string { return filepath.Join(p.dir, name) }
 
+// configure writes smtpfeed's configuration, and what that speaks of.
+func (p *program) configure(text string) error {
+	return errors.Join(os.WriteFile(p.path("roots.pem"), authority().PEM(), 0o600), os.WriteFile(p.path("smtpfeed.toml"), []byte(text), 0o600))
+}
+
 // config is smtpfeed's configuration.
 func (p *program) config(w *sockets, s setup) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "hostname = \"feed.conformance.test\"\n[lmtp]\nlisten = [%q]\n", "unix:"+p.path("lmtp.sock"))
+	fmt.Fprintf(&b, "hostname = \"feed.conformance.test\"\n[lmtp]\nlisten = [%q]\nrequiretls = %v\n", "unix:"+p.path("lmtp.sock"), s.private)
 	fmt.Fprintf(&b, "[dns]\nservers = [%q]\n[log]\ndeliveries = %q\nlevel = \"warn\"\n[ledger]\npath = \"\"\n[admin]\nlisten = \"\"\n",
 		w.dns.Addr(), p.path("deliveries.jsonl"))
 	// With hundreds of rows at once on a busy machine half a second is no sign that a host does not answer.
-	fmt.Fprintf(&b, "[smtp]\nport = %d\nprohibited = []\nhedge_delay = \"20s\"\n", w.port)
+	fmt.Fprintf(&b, "[smtp]\nport = %d\nprohibited = []\nhedge_delay = \"20s\"\n", w.smtp)
 	if w.speed > 1 {
-		b.WriteString("timeouts = { greeting = \"3s\", hello = \"3s\", mail = \"3s\", rcpt = \"3s\", data = \"1.2s\", body = \"1.8s\", final = \"6s\" }\n")
+		b.WriteString("timeouts = { greeting = \"3s\", hello = \"3s\", starttls = \"1s\", mail = \"3s\", rcpt = \"3s\", data = \"1.2s\", body = \"1.8s\", final = \"6s\" }\n")
 	}
 	if s.sessionsPerHost > 0 {
 		fmt.Fprintf(&b, "sessions_per_host = %d\n", s.sessionsPerHost)
@@ -80,7 +85,20 @@ func (p *program) config(w *sockets, s setup) string {
 	if s.idle > 0 {
 		fmt.Fprintf(&b, "idle_timeout = %q\n", s.idle)
 	}
-	return b.String() + s.smtp + "\n" + s.tables
+	return b.String() + s.smtp + "\n" + p.tls(s) + s.tables
+}
+
+// tls is its section tls.
+func (p *program) tls(s setup) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "[tls]\nroots = %q\ndane = %v\nmta_sts = %v\npolicies = \"\"\n", p.path("roots.pem"), s.dane, s.sts)
+	switch s.tls {
+	case "off", "required":
+		fmt.Fprintf(&b, "mode = %q\n", s.tls)
+	case "verified":
+		b.WriteString("[[tls.destination]]\ndomain = \".test\"\nmode = \"verified\"\nnames = [\".test\"]\n")
+	}
+	return b.String()
 }
 
 // end ends the process, which must end well and have found no fault of its own.
@@ -159,7 +177,11 @@ func (h *hostMTA) ask(line string) (string, error) {
 // deliver is one transaction: what is refused at RCPT is the outcome of that recipient.
 func (h *hostMTA) deliver(m message) ([]outcome, error) {
 	outcomes := make([]outcome, len(m.to))
-	if r, err := h.ask("MAIL FROM:<" + m.from + ">"); err != nil || r[0] != '2' {
+	mail := "MAIL FROM:<" + m.from + ">"
+	if m.private {
+		mail += " REQUIRETLS"
+	}
+	if r, err := h.ask(mail); err != nil || r[0] != '2' {
 		return nil, errors.Join(err, fmt.Errorf("MAIL: %s", r))
 	}
 	var accepted []int

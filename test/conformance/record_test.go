@@ -2,10 +2,13 @@ package conformance
 
 import (
 	"bytes"
+	"crypto/tls"
 	"fmt"
 	"net"
 	"strings"
 	"sync"
+
+	"github.com/smtpfeed/smtpfeed/test/mxsim"
 )
 
 // A connection is what an exchanger saw of one. It is written by its server, and read when that has ended, or under its host's
@@ -20,6 +23,9 @@ type connection struct {
 	left         bool     // because the client closed the connection, in whatever way
 	sawQuit      bool
 	silent       bool // the exchanger says nothing more: the client must leave
+
+	hellos  []mxsim.ClientHello
+	channel *tls.ConnectionState // of TLS; nil: plaintext
 }
 
 // A transaction is one MAIL and what followed it.
@@ -86,13 +92,14 @@ type recorder struct {
 	net.Conn
 	mu  *sync.Mutex
 	rec *connection
+	off bool // what comes is encrypted, and is recorded by another recorder
 }
 
 func (r *recorder) Read(p []byte) (int, error) {
 	n, err := r.Conn.Read(p)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.rec.marked {
+	if r.rec.marked && !r.off {
 		r.rec.after = append(r.rec.after, p[:n]...)
 		r.rec.after = r.rec.after[max(0, len(r.rec.after)-keptAfter):]
 	}

@@ -23,11 +23,22 @@ type row struct {
 	warm   bool     // an early message for z@one.test has gone over the connection before
 	others []host   // exchangers beside the best one and the other one; the row's zone names them
 
+	// TLS, and what is published of it.
+	tls      *secured // how the best exchanger speaks it; nil: not at all
+	tlsNext  *secured // how the other one does; nil: in order, if the best one speaks it
+	channel  channel  // how contents must come
+	extra    string   // records besides the zone's; "TLSA 3 1 1 of:mx1" fits a certificate
+	signed   bool     // the DNS is: all answers are said to be validated
+	answer   oddity   // what is wrong with answers then; nil: nothing
+	policies []policyHost
+
 	// What is sent. The zero values are what the package's documentation says.
 	to      []string
 	content string
 	large   bool          // a content that does not fit into the buffers on the way
 	budget  time.Duration // in memory only; 0: 540 s
+	private bool          // with REQUIRETLS (RFC 8689)
+	lax     bool          // with "TLS-Required: No" in its header (RFC 8689 section 5)
 
 	// What the names are. A row with a zone of its own is played once, in that world.
 	zone  string
@@ -92,6 +103,10 @@ type setup struct {
 	perTransaction  int
 	always          bool          // piggyback whatever was learned
 	chunkingFrom    int64         // octets; 0 is the default
+	tls             string        // "off", "required" or "verified" for all destinations; "" is opportunistic
+	dane, sts       bool          // policies of receivers are looked for
+	private         bool          // REQUIRETLS is offered to the host MTA; of the program only
+	internal        string        // addresses that are never dialled; in memory only
 	idle            time.Duration // of sessions; 0 is the default
 	smtp            string        // more lines of [smtp], of the program only
 	tables          string        // more tables, of the program only
@@ -180,7 +195,7 @@ func (r row) name() string { return r.id + " " + r.rule }
 // records is the zone of a row.
 func (r row) records(next bool) string {
 	if r.zone != "" {
-		return r.zone
+		return r.zone + r.extra
 	}
 	var b strings.Builder
 	for _, domain := range []string{"one.test.", "two.test."} {
@@ -190,15 +205,27 @@ func (r row) records(next bool) string {
 		}
 	}
 	b.WriteString("mx1.test. A 192.0.2.1\nmx2.test. A 192.0.2.2\ntest. SOA ns.test. host.test. 1 2 3 4 300\n")
-	return b.String()
+	return b.String() + r.extra
 }
 
 // handler answers questions about a row's names.
-func (r row) handler(n names, next bool) (dnssim.Handler, error) {
+func (p *play) handler() (dnssim.Handler, error) {
+	r, n := p.row, p.names
 	if r.dns != nil {
 		return r.dns(n), nil
 	}
-	return dnssim.Zone(n.text(r.records(next)))
+	zone, err := dnssim.Zone(p.identities.records(n.text(r.records(p.next)), p.world.port()))
+	if err != nil {
+		return nil, err
+	}
+	return func(q dns.Question, tcp bool) dnssim.Answer {
+		a := zone(q, tcp)
+		a.AD = r.signed
+		if r.answer != nil {
+			a = r.answer(n, n.question(q), tcp, a)
+		}
+		return a
+	}, nil
 }
 
 // questionDomain is what a question is about, as a recipient's domain is written.

@@ -96,7 +96,7 @@ func newProcess(w *sockets, s setup, words ...string) (*process, error) {
 		}
 		text = strings.Replace(text, words[i], strings.ReplaceAll(words[i+1], "DIR", dir), 1)
 	}
-	if err := os.WriteFile(p.path("smtpfeed.toml"), []byte(text), 0o600); err != nil {
+	if err := p.configure(text); err != nil {
 		return nil, err
 	}
 	return p, p.start()

@@ -3,6 +3,7 @@ package conformance
 import (
 	"bufio"
 	"bytes"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -10,8 +11,9 @@ import (
 	"os"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
+
+	"github.com/smtpfeed/smtpfeed/test/mxsim"
 )
 
 // A server is one connection of an exchanger: polite, but for its host's faults. It answers a group of commands (RFC 2920)
@@ -19,6 +21,7 @@ import (
 // it.
 type server struct {
 	host     *exchanger
+	raw      net.Conn // as accepted
 	conn     *recorder
 	in       *bufio.Reader
 	rec      *connection
@@ -33,13 +36,17 @@ type server struct {
 	reset    bool            // RSET came since the last transaction
 	chunking bool            // contents come by BDAT
 	lenient  bool            // what comes need not be commands
+
+	hello   mxsim.ClientHello    // of the handshake under way
+	under   net.Conn             // what it goes over
+	channel *tls.ConnectionState // of TLS; nil: plaintext
 }
 
 // inputSize is more than a group of commands for a hundred recipients: what has come can be looked at without taking it.
 const inputSize = 64 << 10
 
 func newServer(h *exchanger, c net.Conn, n int) *server {
-	s := &server{host: h, rec: &connection{}, n: n, stop: h.stop}
+	s := &server{host: h, raw: c, rec: &connection{}, n: n, stop: h.stop}
 	s.conn = &recorder{Conn: c, mu: &h.mu, rec: s.rec}
 	s.in = bufio.NewReaderSize(s.conn, inputSize)
 	return s
@@ -47,7 +54,7 @@ func newServer(h *exchanger, c net.Conn, n int) *server {
 
 // serve is the whole dialogue.
 func (s *server) serve() {
-	defer s.conn.Close()
+	defer s.raw.Close()
 	if f := s.fault(atConnect, ""); f != nil && !s.misbehave(f) {
 		return
 	}
@@ -71,10 +78,16 @@ func (s *server) command() bool {
 	switch strings.ToUpper(verb) {
 	case "EHLO":
 		s.syncPoint(line)
-		_, ok = s.answer(atEhlo, "", s.host.hello()...)
+		at := atEhlo
+		if s.channel != nil {
+			at = atEhloTLS
+		}
+		_, ok = s.answer(at, "", s.host.hello(s.channel != nil)...)
 	case "HELO":
 		s.syncPoint(line)
 		_, ok = s.answer(atHelo, "", "250 mx.test")
+	case "STARTTLS":
+		ok = s.startTLS(line)
 	case "MAIL":
 		ok = s.mail(rest)
 	case "RCPT":
@@ -324,14 +337,14 @@ func (s *server) line() (string, bool) {
 	}
 	b, err := s.in.ReadSlice('\n')
 	if err != nil {
-		if len(b) > 0 {
+		if len(b) > 0 && !s.lenient {
 			s.complain("a command breaks off: %.80q", b)
 		}
 		s.gone()
 		return "", false
 	}
 	line, crlf := strings.CutSuffix(string(b), "\r\n")
-	if !crlf {
+	if !crlf && !s.lenient {
 		s.complain("a command does not end in CRLF: %.80q", b)
 	}
 	return line, true
@@ -407,34 +420,26 @@ func (s *server) discard() {
 // stay keeps the connection until the row is over.
 func (s *server) stay() { <-s.stop }
 
+// closeWrite ends what is said; inside TLS close_notify goes first.
 func (s *server) closeWrite() {
-	if c, ok := s.conn.Conn.(interface{ CloseWrite() error }); ok {
+	if c, ok := s.conn.Conn.(interface{ CloseWrite() error }); ok && s.channel != nil {
 		c.CloseWrite() // what fails here fails in Close as well
+	}
+	s.closeRaw()
+}
+
+func (s *server) closeRaw() {
+	if c, ok := s.raw.(interface{ CloseWrite() error }); ok {
+		c.CloseWrite() // as above
 	}
 }
 
 // hangUp closes the connection with FIN, also when octets were not read.
 func (s *server) hangUp() {
 	s.closeWrite()
-	s.conn.Close()
+	s.raw.Close()
 }
 
 func (s *server) complain(format string, args ...any) {
 	s.host.locked(func() { s.rec.complaints = append(s.rec.complaints, fmt.Sprintf(format, args...)) })
-}
-
-// An exchanger is a host of a row: its faults, and what it saw.
-type exchanger struct {
-	host
-	scaled func(time.Duration) time.Duration
-	gate   <-chan struct{} // closed when the domains of the row were asked for: no greeting before
-	stop   chan struct{}   // closed by close, which alone closes it
-	l      net.Listener
-	work   sync.WaitGroup // the accepting goroutine and one for each connection
-
-	mu    sync.Mutex // never held while waiting
-	left  []int      // how often each fault still happens
-	seen  []*connection
-	conns []net.Conn
-	over  bool
 }

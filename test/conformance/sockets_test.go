@@ -18,7 +18,7 @@ import (
 
 // A sockets world is one of real sockets on 127.0.0.0/8, in which many rows are played at once.
 type sockets struct {
-	port  int // of all exchangers
+	smtp  int // the port of all exchangers
 	dns   *dnssim.Server
 	gates bool
 	speed time.Duration // by how much times of rows are divided
@@ -33,7 +33,7 @@ func newSockets(t *testing.T, dnsAddr string) *sockets {
 	w := &sockets{gates: true, speed: 1, rows: map[string]dnssim.Handler{}}
 	l, err := net.Listen("tcp", "127.60.0.1:0")
 	require.NoError(t, err, "there are addresses for exchangers")
-	w.port = l.Addr().(*net.TCPAddr).Port // rows have other addresses: nobody has the port there
+	w.smtp = l.Addr().(*net.TCPAddr).Port // rows have other addresses: nobody has the port there
 	require.NoError(t, l.Close())
 	w.dns, err = dnssim.Listen(dnsAddr, w.answer)
 	require.NoError(t, err, "there is a DNS server")
@@ -71,9 +71,14 @@ func (w *sockets) listen(addr netip.Addr) (net.Listener, error) {
 		}
 		return err
 	}}
-	return c.Listen(context.Background(), "tcp", net.JoinHostPort(addr.String(), strconv.Itoa(w.port)))
+	return c.Listen(context.Background(), "tcp", net.JoinHostPort(addr.String(), strconv.Itoa(w.smtp)))
 }
 
+func (w *sockets) listenHTTPS(addr netip.Addr) (net.Listener, error) {
+	return net.Listen("tcp", net.JoinHostPort(addr.String(), "443"))
+}
+
+func (w *sockets) port() int                            { return w.smtp }
 func (w *sockets) scaled(d time.Duration) time.Duration { return d / w.speed }
 func (w *sockets) gated() bool                          { return w.gates }
 

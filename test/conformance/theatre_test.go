@@ -32,8 +32,15 @@ func newTheatre(t *testing.T) *theatre {
 func newPostfixTheatre(t *testing.T) *theatre {
 	w := newSockets(t, dnsForPostfix+":53")
 	w.speed, w.gates = hurry, false
-	p := startPostfix(t, w)
-	return &theatre{steady: w, hurried: w, mailers: map[troupe]mailer{}, hire: func(troupe) mailer { return p }}
+	instances := map[string]*postfix{} // by level
+	hire := func(u troupe) mailer {
+		level := levelFor(u.setup)
+		if instances[level] == nil {
+			instances[level] = startPostfix(t, w, level)
+		}
+		return instances[level]
+	}
+	return &theatre{steady: w, hurried: w, mailers: map[troupe]mailer{}, hire: hire}
 }
 
 // A performance is a row that is being played.

@@ -31,7 +31,7 @@ func (x *session) bdat(line, rest []byte) {
 		x.violation("BDAT before the replies to RCPT", line)
 	}
 	switch {
-	case !x.s.offer.chunking:
+	case !x.offer().chunking:
 		x.violation("BDAT was not offered", line)
 		c.refuse = "502 5.5.1 BDAT was not offered"
 	case !x.txn.open:
@@ -88,7 +88,7 @@ func (x *session) takeChunk() {
 
 // afterChunk says that without PIPELINING nothing may follow a chunk's octets before their reply.
 func (x *session) afterChunk() {
-	if !x.s.offer.pipelining {
+	if !x.offer().pipelining {
 		x.syncPoint("BDAT (PIPELINING was not offered)")
 	}
 }

@@ -3,7 +3,6 @@ package mxsim
 import (
 	"bytes"
 	"slices"
-	"strconv"
 	"strings"
 )
 
@@ -13,7 +12,8 @@ type transaction struct {
 	from    string
 	params  string
 	to      []string
-	nth     int // RCPT commands
+	told    []string // the parameters of to; nil when there were none
+	nth     int      // RCPT commands
 	refused int
 	chunks  int // BDAT commands that were accepted
 }
@@ -46,7 +46,9 @@ func (x *session) command(line []byte) {
 		x.reply("250 2.0.0 Ok")
 		x.syncPoint("NOOP")
 	case "STARTTLS":
-		x.offeredTLS()
+		x.startTLS()
+	case "AUTH":
+		x.auth(line, rest)
 	case "QUIT":
 		if x.r < x.w {
 			x.violation("talk behind QUIT", x.buf[x.r:x.w]) // RFC 2920 section 3.1: QUIT ends a group
@@ -57,7 +59,7 @@ func (x *session) command(line []byte) {
 		x.violation("unknown command", line)
 		x.reply("502 5.5.2 command not recognized")
 	}
-	if !x.s.offer.pipelining && x.owed.after == "" {
+	if !x.offer().pipelining && x.owed.after == "" {
 		x.syncPoint(string(verb) + " (PIPELINING was not offered)")
 	}
 }
@@ -67,14 +69,14 @@ func (x *session) ehlo(name []byte) {
 		x.violation("EHLO without a name", nil) // RFC 5321 section 4.1.1.1
 	}
 	x.txn = transaction{} // RFC 5321 section 4.1.4: EHLO clears as RSET does
-	if !x.muted {
-		x.owe()
-		lines := x.s.offer.reply
-		if x.encrypted {
-			lines = x.s.offer.replyTLS
-		}
-		x.replies = append(x.replies, lines...)
+	reply := ""
+	if x.s.c.Hello != nil {
+		reply = x.s.c.Hello(x.n, x.channel != nil)
 	}
+	if reply == "" {
+		reply = x.offer().reply
+	}
+	x.reply(reply)
 	x.syncPoint("EHLO")
 }
 
@@ -101,7 +103,12 @@ func (x *session) mail(line, rest []byte) {
 
 // mailReply is why MAIL is refused; "" when it is not.
 func (x *session) mailReply(from, params string) string {
-	if n := x.s.c.MessagesPerSession; n > 0 && x.transactions >= n {
+	switch n := x.s.c.MessagesPerSession; {
+	case x.s.c.OnlyTLS && x.channel == nil:
+		return "530 5.7.0 Must issue a STARTTLS command first" // RFC 3207 section 4
+	case x.s.c.AuthNeeded && x.user == "":
+		return "530 5.7.0 Authentication required" // RFC 4954 section 6
+	case n > 0 && x.transactions >= n:
 		return "421 4.7.0 too many messages in this session"
 	}
 	if reply := x.paramsReply(params); reply != "" {
@@ -110,30 +117,6 @@ func (x *session) mailReply(from, params string) string {
 	if x.s.c.Mail != nil {
 		if reply := x.s.c.Mail(from); !strings.HasPrefix(reply, "2") {
 			return reply
-		}
-	}
-	return ""
-}
-
-// paramsReply checks the parameters of MAIL against what was offered (RFC 5321 section 4.1.1.11).
-func (x *session) paramsReply(params string) string {
-	for p := range strings.FieldsSeq(params) {
-		key, value, _ := strings.Cut(strings.ToUpper(p), "=")
-		offered := false
-		switch key {
-		case "SIZE":
-			offered = x.s.offer.hasSize
-			if n, err := strconv.ParseInt(value, 10, 64); err == nil && x.s.offer.size > 0 && n > x.s.offer.size {
-				return "552 5.3.4 message too big" // RFC 1870 section 6.1
-			}
-		case "BODY":
-			offered = x.s.offer.eightBit && (value == "8BITMIME" || value == "7BIT")
-		case "SMTPUTF8":
-			offered = x.s.offer.utf8
-		}
-		if !offered {
-			x.violation("MAIL parameter not offered", []byte(p))
-			return "555 5.5.4 unsupported parameter"
 		}
 	}
 	return ""
@@ -148,16 +131,18 @@ func (x *session) rcpt(line, rest []byte) {
 	case x.txn.chunks > 0:
 		x.violation("RCPT behind BDAT", line)
 		x.refuse("503 5.5.1 the content has begun")
-	case !ok || len(path) == 0 || len(params) > 0:
+	case !ok || len(path) == 0 || len(params) > 0 && !x.offer().dsn:
 		x.violation("malformed RCPT", line)
 		x.refuse("501 5.1.3 syntax: RCPT TO:<address>")
+	case !x.goodRcptParams(string(params)):
+		x.refuse("501 5.5.4 parameters of RCPT")
 	default:
-		x.recipient(string(path))
+		x.recipient(string(path), string(params))
 	}
 	x.envelope = awaited{"RCPT", x.due, true}
 }
 
-func (x *session) recipient(to string) {
+func (x *session) recipient(to, params string) {
 	c := &x.s.c
 	switch {
 	case c.MaxRecipients > 0 && len(x.txn.to) >= c.MaxRecipients:
@@ -181,8 +166,19 @@ func (x *session) recipient(to string) {
 		x.refuse(reply)
 		return
 	}
-	x.txn.to = append(x.txn.to, to)
+	x.txn.add(to, params)
 	x.reply(reply)
+}
+
+// add takes a recipient in.
+func (t *transaction) add(to, params string) {
+	if params != "" && t.told == nil {
+		t.told = make([]string, len(t.to))
+	}
+	t.to = append(t.to, to)
+	if t.told != nil {
+		t.told = append(t.told, params)
+	}
 }
 
 // admitsDomain counts the domains of a session. RFC 9422 section 4.3: "the maximum number of different domains that can appear in a
@@ -220,18 +216,6 @@ func (x *session) data() {
 	x.syncPoint("DATA")
 }
 
-func (x *session) offeredTLS() {
-	switch {
-	case x.s.c.TLS == nil || x.encrypted:
-		x.violation("STARTTLS was not offered", nil)
-		x.reply("502 5.5.1 not offered")
-		x.syncPoint("STARTTLS")
-	default:
-		x.reply("220 2.0.0 go ahead")
-		x.startTLS()
-	}
-}
-
 // final answers the end of data. The reply takes Processing, and what is pipelined behind it waits (see the package's model).
 func (x *session) final() {
 	x.inContent = false
@@ -254,7 +238,8 @@ func (x *session) final() {
 func (x *session) message() *Message {
 	return &Message{
 		Session: x.n, Transaction: x.transactions, From: x.txn.from, Params: x.txn.params, To: x.txn.to, Refused: x.txn.refused, Chunks: x.txn.chunks,
-		Size: x.content.size, Digest: x.content.digest(), Content: x.content.kept, At: x.now, TLS: x.encrypted,
+		Size: x.content.size, Digest: x.content.digest(), Content: x.content.kept, At: x.now, TLS: x.channel != nil, Channel: x.channel,
+		User: x.user, ToParams: x.txn.told,
 	}
 }
 
@@ -262,7 +247,7 @@ func (x *session) finalReply(m *Message) string {
 	if len(m.To) == 0 {
 		return "554 5.5.1 no valid recipients"
 	}
-	if limit := x.s.offer.size; limit > 0 && m.Size > limit {
+	if limit := x.offer().size; limit > 0 && m.Size > limit {
 		return "552 5.3.4 message too big"
 	}
 	if x.s.c.Final != nil {

@@ -20,11 +20,42 @@ type Message struct {
 	Content     []byte    // only with Config.KeepContent
 	At          time.Time // when its dot arrived
 	TLS         bool      // it came encrypted
+	Channel     *Channel  // how; nil in plaintext. Shared by the messages of a session
+	User        string    // who sent it, by AUTH; "" when nobody said so
+	ToParams    []string  // of RCPT, as sent, for each of To; nil when there were none
 	Reply       string    // final reply, HangUp, Abort or Mute
 }
 
 // Accepted says that the final reply was 2xx: the recipients are this server's now.
 func (m *Message) Accepted() bool { return strings.HasPrefix(m.Reply, "2") }
+
+// Param is a parameter of MAIL: "HDRS" for "RET". ok says that it was given.
+func (m *Message) Param(key string) (value string, ok bool) { return param(m.Params, key) }
+
+// ToParam is a parameter of To[i]'s RCPT: "NEVER" for "NOTIFY".
+func (m *Message) ToParam(i int, key string) (value string, ok bool) {
+	if m.ToParams == nil {
+		return "", false
+	}
+	return param(m.ToParams[i], key)
+}
+
+func param(params, key string) (value string, ok bool) {
+	for p := range strings.FieldsSeq(params) {
+		if k, v, _ := strings.Cut(p, "="); strings.EqualFold(k, key) {
+			return v, true
+		}
+	}
+	return "", false
+}
+
+// A Channel is what protects a session.
+type Channel struct {
+	Version    string // "TLS 1.3"
+	Cipher     string // "TLS_AES_128_GCM_SHA256"
+	ServerName string // SNI, "" when the client sent none
+	Resumed    bool
+}
 
 // A Greylist refuses every recipient once. The zero Greylist is ready; Rcpt is a hook for Config.
 type Greylist struct {

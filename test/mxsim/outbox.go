@@ -15,6 +15,7 @@ type outbox struct {
 	conn net.Conn // changes to TLS only while the queue is empty
 	raw  net.Conn // as accepted
 	gone func()   // called before the last reply
+	bare bool     // the end is not announced by TLS's close_notify
 
 	mu    sync.Mutex // never held while writing
 	moved sync.Cond  // on mu: the queue became shorter
@@ -113,9 +114,12 @@ func (o *outbox) write(b batch) {
 	if err == nil && b.end == goOn {
 		return
 	}
-	if b.end == reset {
+	switch {
+	case b.end == reset:
 		abort(o.raw)
-	} else {
+	case o.bare:
+		hangUp(o.raw)
+	default:
 		hangUp(o.conn)
 	}
 	o.shut()

@@ -2,6 +2,7 @@ package mxsim
 
 import (
 	"bufio"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -28,6 +29,9 @@ type Result struct {
 	Lines  []string // the commands among them, without CRLF
 	Bodies [][]byte // what each ReadBody or ReadBDAT took, as on the wire, without the end of data
 	Steps  int      // how many steps were finished
+
+	Hellos []ClientHello         // those that ReadHello and RefuseHello read
+	TLS    []tls.ConnectionState // after each handshake
 }
 
 // A ScriptError says at which step the client left the script.
@@ -70,11 +74,15 @@ func (s Script) Run(c net.Conn) Result {
 func (s Script) play(p *peer) Result {
 	defer p.conn.Close()
 	for i, step := range s {
-		if err := step.run(p); err != nil {
+		err := step.run(p)
+		if err != nil && !errors.Is(err, errEnough) {
 			p.result.Err = scriptError(i, step, err)
 			break
 		}
 		p.result.Steps++
+		if err != nil {
+			break
+		}
 	}
 	return p.result
 }
@@ -92,6 +100,7 @@ func scriptError(i int, s Step, err error) *ScriptError {
 type peer struct {
 	conn   net.Conn // as the client sees it: TLS after StartTLS
 	raw    net.Conn // what was accepted
+	under  net.Conn // what a handshake reads and writes: raw, perhaps with octets that are read again
 	in     *bufio.Reader
 	stop   <-chan struct{} // closed when the test is over: StopReading ends
 	chunks []byte          // what ReadBDAT took of a body whose LAST has not come
@@ -99,7 +108,7 @@ type peer struct {
 }
 
 func newPeer(c net.Conn, stop <-chan struct{}) *peer {
-	p := &peer{raw: c, stop: stop}
+	p := &peer{raw: c, under: c, stop: stop}
 	p.use(c)
 	return p
 }

@@ -4,8 +4,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"net"
-	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -25,7 +23,19 @@ type Config struct {
 	Name     string   // in the greeting; "" is "mx.example"
 	Keywords []string // offered in EHLO; nil is PIPELINING, 8BITMIME, SIZE 0, ENHANCEDSTATUSCODES
 	SMTPUTF8 bool     // offer it too
-	TLS      *tls.Config
+	DSN      bool     // offer it too (RFC 3461)
+
+	TLS         *tls.Config // STARTTLS is offered with it; nil: there is no TLS
+	Implicit    bool        // TLS from the first octet instead (RFC 8314 section 3)
+	TLSKeywords []string    // offered once encrypted instead of Keywords; nil: the same
+	TLSAgain    bool        // STARTTLS is offered there as well
+	OnlyTLS     bool        // MAIL in plaintext gets 530 5.7.0 (RFC 3207 section 4)
+	RequireTLS  bool        // offer REQUIRETLS once encrypted (RFC 8689)
+	Unclean     bool        // connections end without close_notify
+
+	Auth        func(user, password string) string // offers AUTH PLAIN LOGIN once encrypted; the reply to credentials, "" accepts them
+	AuthInClear bool                               // offers it in plaintext too
+	AuthNeeded  bool                               // MAIL without it gets 530 5.7.0 (RFC 4954 section 6)
 
 	RTT          time.Duration // replies are written this long after what they answer has arrived (see the package's model)
 	Processing   time.Duration // what a final reply takes beyond that
@@ -39,19 +49,22 @@ type Config struct {
 	TakeEmpty          bool // DATA gets 354 even when every RCPT was refused (RFC 2920 section 3.2)
 	KeepContent        bool // Message.Content is set
 
-	Greeting func(session int) string        // sessions are numbered from 1
-	Mail     func(from string) string        // once for each MAIL
-	Rcpt     func(to string, nth int) string // nth RCPT of its transaction, from 1
-	Final    func(m *Message) string         // at the end of data; m.Reply is not set yet
-	Sink     func(m *Message)                // takes every message; nil keeps them for Messages
+	Greeting func(session int) string                 // sessions are numbered from 1
+	Hello    func(session int, encrypted bool) string // instead of EHLO's usual reply, one line
+	StartTLS func(session int) string                 // instead of 220
+	Mail     func(from string) string                 // once for each MAIL
+	Rcpt     func(to string, nth int) string          // nth RCPT of its transaction, from 1
+	Final    func(m *Message) string                  // at the end of data; m.Reply is not set yet
+	Sink     func(m *Message)                         // takes every message; nil keeps them for Messages
 }
 
 // A Server is a polite mail exchanger; New makes one.
 type Server struct {
-	c       Config
-	offer   offer
-	refused atomic.Int64   // counted outside of mu: once for each RCPT
-	running sync.WaitGroup // accepting goroutines of Start, and all sessions
+	c         Config
+	clear     offer          // in plaintext
+	encrypted offer          // inside TLS
+	refused   atomic.Int64   // counted outside of mu: once for each RCPT
+	running   sync.WaitGroup // accepting goroutines of Start, and all sessions
 
 	mu         sync.Mutex // never held while waiting
 	listeners  []net.Listener
@@ -73,6 +86,10 @@ type Stats struct {
 	Refused    int   // RCPT without 2xx
 	Octets     int64 // read on sessions that are closed
 	Violations int   // recorded or not
+
+	Handshakes int // of TLS that succeeded
+	Resumed    int // of those, with a session that was there before
+	Unshaken   int // handshakes that failed
 }
 
 // maxViolations bounds what is kept: one wrong client makes the same mistake thousands of times.
@@ -85,18 +102,6 @@ type Violation struct {
 	Octets  string // what broke it, the beginning
 }
 
-// An offer is what the EHLO keywords promise.
-type offer struct {
-	reply      []byte // to EHLO
-	replyTLS   []byte // to EHLO, once encrypted
-	pipelining bool
-	chunking   bool
-	eightBit   bool
-	utf8       bool
-	hasSize    bool
-	size       int64 // 0 is no limit
-}
-
 // New returns a server; Start, Serve and ServeConn give it connections.
 func New(c Config) *Server {
 	if c.Name == "" {
@@ -105,48 +110,7 @@ func New(c Config) *Server {
 	if c.Keywords == nil {
 		c.Keywords = []string{"PIPELINING", "8BITMIME", "SIZE 0", "ENHANCEDSTATUSCODES"}
 	}
-	if c.SMTPUTF8 {
-		c.Keywords = append(c.Keywords[:len(c.Keywords):len(c.Keywords)], "SMTPUTF8")
-	}
-	return &Server{c: c, offer: makeOffer(c), sessions: make(map[*session]struct{})}
-}
-
-func makeOffer(c Config) offer {
-	o := offer{replyTLS: ehloReply(c.Name, c.Keywords)}
-	o.reply = o.replyTLS
-	if c.TLS != nil {
-		o.reply = ehloReply(c.Name, append(c.Keywords[:len(c.Keywords):len(c.Keywords)], "STARTTLS"))
-	}
-	for _, k := range c.Keywords {
-		word, arg, _ := strings.Cut(k, " ")
-		switch word {
-		case "PIPELINING":
-			o.pipelining = true
-		case "CHUNKING":
-			o.chunking = true
-		case "8BITMIME":
-			o.eightBit = true
-		case "SMTPUTF8":
-			o.utf8 = true
-		case "SIZE":
-			o.hasSize = true
-			o.size, _ = strconv.ParseInt(arg, 10, 64) // RFC 1870 section 4: without a number there is no known limit
-		}
-	}
-	return o
-}
-
-func ehloReply(name string, keywords []string) []byte {
-	lines := append([]string{name}, keywords...)
-	var b []byte
-	for i, l := range lines {
-		sep := "-"
-		if i == len(lines)-1 {
-			sep = " "
-		}
-		b = append(b, "250"+sep+l+"\r\n"...)
-	}
-	return b
+	return &Server{c: c, clear: makeOffer(c, false), encrypted: makeOffer(c, true), sessions: make(map[*session]struct{})}
 }
 
 // Start serves a listener in the background until Close.

@@ -2,7 +2,6 @@ package mxsim
 
 import (
 	"bytes"
-	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -32,8 +31,10 @@ type session struct {
 
 	crowded      bool // one connection too many: greeted with 421
 	muted        bool
-	leaving      bool // the last reply was given: nothing more is parsed
-	encrypted    bool
+	leaving      bool     // the last reply was given: nothing more is parsed
+	channel      *Channel // nil in plaintext
+	user         string   // that AUTH named
+	login        login
 	transactions int
 	txn          transaction
 	content      content
@@ -70,6 +71,9 @@ func (x *session) run() {
 	defer x.s.ended(x)
 	defer x.out.shut()
 	defer x.raw.Close()
+	if x.s.c.Implicit && !x.handshake() {
+		return
+	}
 	x.greet()
 	for {
 		if err := x.read(); err != nil {
@@ -144,10 +148,14 @@ func (x *session) consume() {
 			continue
 		}
 		line, ok := x.line()
-		if !ok {
+		switch {
+		case !ok:
 			return
+		case x.login.step != noLogin:
+			x.credentials(line)
+		default:
+			x.command(line)
 		}
-		x.command(line)
 	}
 	if x.leaving {
 		x.r = x.w // a 421 may meet a whole group under way
@@ -247,25 +255,6 @@ func (x *session) leave(how ending) {
 	x.leaving = true
 	x.out.put(x.now, batch{due: x.due, data: x.replies, end: how})
 	x.replies = nil
-}
-
-// startTLS makes the handshake once the 220 is on the wire.
-func (x *session) startTLS() {
-	x.flush()
-	x.out.drain()
-	if x.r < x.w {
-		// RFC 3207 section 6: what came in clear text before the handshake must be discarded.
-		x.violation("octets between STARTTLS and the handshake", x.buf[x.r:x.w])
-		x.r = x.w
-	}
-	t := tls.Server(x.raw, x.s.c.TLS)
-	if err := t.Handshake(); err != nil {
-		x.raw.Close()
-		return
-	}
-	x.conn, x.out.conn, x.encrypted = t, t, true
-	x.owed.after = ""
-	x.txn = transaction{}
 }
 
 // violation records what the client must not do, with the beginning of the octets that show it.

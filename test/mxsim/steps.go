@@ -2,7 +2,6 @@ package mxsim
 
 import (
 	"bytes"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -247,30 +246,6 @@ func Drop() Step {
 func Reset() Step {
 	return Step{"Reset()", func(p *peer) error {
 		abort(p.raw)
-		return nil
-	}}
-}
-
-// StartTLS expects the command, says 220 and makes the handshake.
-func StartTLS(c *tls.Config) Step {
-	s := Seq(Expect("STARTTLS"), Reply("220 2.0.0 go"), Handshake(c))
-	s.name = "StartTLS()"
-	return s
-}
-
-// Handshake makes the server's side of a TLS handshake; what follows is encrypted.
-func Handshake(c *tls.Config) Step {
-	return Step{"Handshake()", func(p *peer) error {
-		// RFC 3207 section 4.2: nothing may follow STARTTLS before the handshake.
-		if n := p.in.Buffered(); n > 0 {
-			b, _ := p.in.Peek(n)
-			return &errUnexpected{string(b), nil}
-		}
-		t := tls.Server(p.raw, c)
-		if err := t.Handshake(); err != nil {
-			return err
-		}
-		p.use(t)
 		return nil
 	}}
 }
