@@ -6,11 +6,13 @@ import (
 	"net/netip"
 	"os"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/smtpfeed/smtpfeed/feed/wire"
 	"github.com/smtpfeed/smtpfeed/resolver"
+	"github.com/smtpfeed/smtpfeed/resolver/sts"
 	"github.com/stretchr/testify/require"
 )
 
@@ -58,6 +60,7 @@ func newModel(t testing.TB, script []byte) *model {
 	w := &model{t: t, trace: newTracer(t.Output()), now: epoch, bytes: script, hands: map[sessionID][]*order{}, clear: map[sessionID]bool{},
 		hung: map[sessionID]bool{}, settled: map[string]map[int]int{}, sizes: map[string]int{}, ledger: newLedgerModel(), parted: map[string]bool{},
 		e: newEngine(Config{Seed: 1, Sessions: 4, SessionsPerHost: 2, RecipientsPerTransaction: 3, Ledger: scriptedLedger{}, LedgerRecipients: 20, LedgerLinger: time.Minute,
+			TLS: TLS{Mode: TLSOpportunistic}, Observer: &observations{},
 			VERP: []VERP{{Sender: "verp@d1.test", Template: "verp+{local}={domain}@d1.test"}}}.withDefaults())}
 	w.ledger.verp = mustAddress(t, "verp@d1.test")
 	return w
@@ -176,7 +179,9 @@ func (w *model) domain() string { return fmt.Sprintf("d%d.test", w.pick(5)) }
 func (w *model) send() {
 	id := fmt.Sprint("e", w.envelopes)
 	w.envelopes++
-	e := &Envelope{ID: id, Body: bodyOf(fmt.Sprint(w.pick(3))), Deadline: w.now.Add(time.Duration(w.pick(20)) * 30 * time.Second)}
+	n := w.pick(3)
+	// The ledger knows a message by its content: equal content has equal parameters here.
+	e := &Envelope{ID: id, Body: bodyOf(fmt.Sprint(n)), Params: []Params{{}, {RequireTLS: true}, {TLSOptional: true}}[n], Deadline: w.now.Add(time.Duration(w.pick(20)) * 30 * time.Second)}
 	for range w.pick(12) {
 		domain := w.domain()
 		e.Recipients = append(e.Recipients, mustAddress(w.t, fmt.Sprintf("u%d@%s", w.pick(6), domain)))
@@ -243,7 +248,17 @@ func (w *model) resolve(fail bool) {
 		if n == 3 {
 			mx.Addrs = append(mx.Addrs, netip.MustParseAddr("2001:db8::3"))
 		}
+		mx.Secure = w.pick(3) == 1
+		if w.pick(4) == 1 {
+			mx.DANE = &resolver.DANE{Base: mx.Name, Names: []string{mx.Name, domain}, Records: []resolver.TLSA{{Usage: uint8(1 + w.pick(3)), Selector: 1, Matching: 1, Data: strings.Repeat("x", 32)}}}
+			if w.pick(4) == 1 {
+				mx.DANE.Err = &resolver.Error{Domain: domain}
+			}
+		}
 		rt.MX = append(rt.MX, mx)
+	}
+	if w.pick(3) == 1 {
+		rt.STS = &sts.Policy{Domain: domain, Mode: sts.Mode(w.pick(3)), MX: []string{"mx1.test", "mx2.test"}}
 	}
 	w.event(resolved{domain: domain, route: rt})
 	if w.pick(4) == 1 { // IPv6 addresses become known later
@@ -262,7 +277,13 @@ func (w *model) answerDial() {
 	id := w.dials[0]
 	w.dials = w.dials[1:]
 	caps := wire.Caps{Pipelining: true}
-	switch w.pick(10) {
+	switch w.pick(12) {
+	case 10:
+		w.event(ended{session: id, closing: closing{stage: stageHandshake, err: errors.New("alert"),
+			tls: &tlsError{result: "validation-failure", status: status475, hello: w.pick(2) == 1, final: w.pick(8) == 1, err: errors.New("alert")}}})
+		return
+	case 11:
+		caps.StartTLS, caps.RequireTLS, caps.SMTPUTF8 = true, true, true
 	case 0:
 		w.event(ended{session: id, closing: closing{stage: stageConnect, err: errors.New("refused"), noRoute: w.pick(2) == 1}})
 		return
@@ -321,6 +342,13 @@ func (w *model) report(id sessionID, how int) {
 }
 
 func (w *model) reportOf(o *order, how int) *report {
+	if how == 0 && w.pick(8) == 1 { // a host that wants TLS
+		r := &report{transaction: o.transaction, mail: wire.Reply{Code: 530}, data: wire.Reply{Code: 503}}
+		for range o.to {
+			r.rcpts = append(r.rcpts, wire.Reply{Code: 503})
+		}
+		return r
+	}
 	r := &report{transaction: o.transaction, mail: wire.Reply{Code: 250}, data: wire.Reply{Code: 354}, final: wire.Reply{Code: 250}, dotted: true}
 	codes := []int{250}
 	switch how {

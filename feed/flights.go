@@ -28,6 +28,7 @@ type flight struct {
 	chunked    bool      // its body goes by BDAT
 	plain      bool      // its MAIL has no parameter that can be done without
 	dressed    bool      // it has one
+	later      bool      // the host offers TLS, and refused it for now
 	wanted     bool      // it refused mail without before
 	bare       bool      // the host offers TLS, and the session is without since that failed
 	ascii      bool      // the host offers no SMTPUTF8: domains are told in A-labels
@@ -59,7 +60,7 @@ func (e *engine) transmit(now time.Time, s *session) bool {
 	f.chunked = s.caps.Chunking && !h.limit.noChunking && e.config.ChunkingFrom > 0 && f.message.body.Size() >= e.config.ChunkingFrom
 	f.plain = h.limit.noParams
 	f.dressed = !f.plain && (s.caps.HasSize || s.caps.EightBitMIME && (f.message.key.params.EightBitMIME || f.message.body.Has8Bit()))
-	f.bare, f.wanted = s.plain && s.caps.StartTLS, s.wanted
+	f.bare, f.wanted, f.later = s.plain && s.caps.StartTLS, s.wanted, s.tls.later
 	f.ascii = !s.caps.SMTPUTF8 && f.message.key.params.SMTPUTF8
 	f.via = Via{MX: h.name, Addr: h.addrs[s.addr], Source: s.source, Session: uint64(s.id), Transaction: uint64(f.id),
 		Recipients: len(rs), Reused: s.done > 0 || len(s.flights) > 0,

@@ -12,6 +12,9 @@ import (
 // What the Observer is told. A session counts for a domain when it first carries mail for it; an attempt that failed, for each domain whose
 // mail waited for it then. A route that has no session for a reason of its policy counts as it is resolved.
 
+// toldKept bounds the domains that a session remembers to have counted for.
+const toldKept = 4096
+
 // observes says that somebody wants to know.
 func (e *engine) observes() bool { return e.config.Observer != nil }
 
@@ -61,8 +64,8 @@ func (e *engine) observeFlight(s *session, f *flight) {
 	if !e.observes() || s.host.policy.level == levelNone {
 		return
 	}
-	if s.told == nil {
-		s.told = map[string]bool{}
+	if s.told == nil || len(s.told) >= toldKept {
+		s.told = map[string]bool{} // one that comes again is counted again: a session of thousands of domains must not keep them all
 	}
 	for _, r := range f.recipients {
 		if s.told[r.route.domain] {
@@ -87,13 +90,13 @@ func (e *engine) observeFailure(s *session, why *tlsError) {
 	if !e.observes() {
 		return
 	}
-	told := map[*route]bool{}
+	told := map[string]bool{}
 	for _, l := range s.host.lanes {
 		for r := l.list.head; r != nil; r = r.next {
-			if told[r.route] {
+			if told[r.route.domain] {
 				continue
 			}
-			told[r.route] = true
+			told[r.route.domain] = true
 			result := e.resultOn(r.route, s)
 			result.Result, result.Reason = why.result, wire.Clean(why.Error(), 200)
 			e.observed = append(e.observed, result)

@@ -148,6 +148,10 @@ func (t *trial) judgeMail() verdict {
 		// RFC 5321 section 4.1.1.11: it does not know a parameter, though it offered them. The message may do without.
 		t.undress = true
 		return verdict{step: stepAgain, outcome: t.replied(Failed, r).outcome, free: true}
+	case r.Code == 530 && t.flight.later:
+		v := t.replied(Deferred, r)
+		v.outcome.Status = status474
+		return v
 	case r.Code == 530 && t.flight.bare:
 		return t.judgeBare(r)
 	case r.Code/100 == 5 && r.Code != 503:

@@ -162,6 +162,18 @@ func TestRefusedStartTLSGoesOnInPlaintext(t *testing.T) {
 	})
 }
 
+// A host that refuses TLS for now, and mail without it, is to be tried again.
+func TestTLSRefusedForNowAndWanted(t *testing.T) {
+	inTLSWorld(t, nil, func(t *testing.T, w *tlsWorld) {
+		p := w.play(best, mxsim.Script{mxsim.Hello("mx1.test", "PIPELINING", "STARTTLS"), mxsim.Expect("STARTTLS"),
+			mxsim.Reply("454 4.7.0 not now"), mxsim.ExpectAll("MAIL FROM", "RCPT TO", "DATA"),
+			mxsim.Reply("530 5.7.0 Must issue STARTTLS", "503 no", "503 no"), mxsim.Expect("QUIT")})
+		assert.Equal(t, []string{"deferred 4.7.4"}, w.send(shortContent, "a@one.test").wait(), "mail waits")
+		w.finish()
+		assert.NoError(t, p.Err(), "the client keeps to the script")
+	})
+}
+
 func TestOctetsBehindTheInvitation(t *testing.T) {
 	inTLSWorld(t, nil, func(t *testing.T, w *tlsWorld) {
 		w.play(best, mxsim.Script{mxsim.Hello("mx1.test", "PIPELINING", "STARTTLS"), mxsim.Expect("STARTTLS"),

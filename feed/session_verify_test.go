@@ -196,6 +196,7 @@ func TestOldTicketsProveNothing(t *testing.T) {
 						assert.Positive(t, s.Stats().Resumed, "it was resumed")
 						return
 					}
+					w.finish()
 					assert.Positive(t, s.Stats().Unshaken, "the client ended the handshake")
 					assert.Len(t, s.Messages(), 1, "nothing was sent by the second session")
 				})

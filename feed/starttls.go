@@ -33,6 +33,9 @@ func (s *speaker) protect(d dial) closing {
 		return s.tlsClosing(stageStartTLS, handshakeError(brokenAt(stageStartTLS, err)))
 	case r.Code == 421: // RFC 5321 section 3.8: it closes, and that is no word on TLS
 		return s.turnedAway(stageStartTLS, r, nil)
+	case r.Code/100 == 4: // RFC 3207 section 4: "454 TLS not available due to temporary reason"
+		s.tls.later = true
+		return s.unprotected(d, errNoTLS)
 	case r.Code/100 != 2: // 220 it should be; some say 250, and mean it
 		return s.unprotected(d, errNoTLS)
 	}

@@ -22,6 +22,7 @@ type protection struct {
 	name     string // version and cipher; "" is plaintext
 	verified bool   // the certificate is the one that the policy wants
 	resumed  bool
+	later    bool      // the host refused STARTTLS for now
 	complain *tlsError // why a policy that is being tested would not have been kept
 }
 

@@ -109,7 +109,21 @@ func sentText(e *Envelope, now time.Time) string {
 	if e.Announced {
 		body += " announced"
 	}
+	body += paramsText(e.Params)
 	return fmt.Sprintf("sent %s from=%q%s budget=%s to=%s", e.ID, e.From.String(), body, e.Deadline.Sub(now), strings.Join(to, ","))
+}
+
+// paramsText is what a message asks of its hosts.
+func paramsText(p Params) (text string) {
+	for _, w := range []struct {
+		word string
+		said bool
+	}{{"requiretls", p.RequireTLS}, {"tlsoptional", p.TLSOptional}, {"8bitmime", p.EightBitMIME}, {"smtputf8", p.SMTPUTF8}} {
+		if w.said {
+			text += " " + w.word
+		}
+	}
+	return text
 }
 
 func resolvedText(ev resolved, now time.Time) string {
@@ -134,8 +148,29 @@ func resolvedText(ev resolved, now time.Time) string {
 		for _, a := range mx.Addrs {
 			b.WriteString("/" + a.String())
 		}
+		b.WriteString(securityText(mx))
+	}
+	if p := ev.route.STS; p != nil {
+		fmt.Fprintf(&b, " sts=%s/%s", p.Mode, strings.Join(p.MX, "/"))
 	}
 	return b.String()
+}
+
+// securityText is what the DNS proves of an exchanger, and of its keys.
+func securityText(mx resolver.MX) string {
+	switch {
+	case mx.DANE != nil && mx.DANE.Err != nil:
+		return " tlsa=error"
+	case mx.DANE != nil:
+		records := make([]string, len(mx.DANE.Records))
+		for i, r := range mx.DANE.Records {
+			records[i] = strconv.Quote(r.String())
+		}
+		return " tlsa=" + strings.Join(records, ",")
+	case mx.Secure:
+		return " secure"
+	}
+	return ""
 }
 
 func capsText(ev opened) string {
@@ -167,8 +202,13 @@ func capsText(ev opened) string {
 	if ev.caps.StartTLS {
 		b.WriteString(" starttls")
 	}
-	if ev.caps.RequireTLS {
-		b.WriteString(" requiretls")
+	for _, w := range []struct {
+		word    string
+		offered bool
+	}{{"requiretls", ev.caps.RequireTLS}, {"8bitmime", ev.caps.EightBitMIME}, {"smtputf8", ev.caps.SMTPUTF8}, {"dsn", ev.caps.DSN}, {"complaint", ev.tls.complain != nil}} {
+		if w.offered {
+			b.WriteString(" " + w.word)
+		}
 	}
 	if ev.fixup {
 		b.WriteString(" fixup")
@@ -225,6 +265,12 @@ func closingText(c closing) string {
 	}
 	if c.tls != nil {
 		text += " tls=" + c.tls.result
+		if c.tls.hello {
+			text += " hello"
+		}
+		if c.tls.final {
+			text += " breach"
+		}
 	}
 	if c.noRoute {
 		text += " noroute"

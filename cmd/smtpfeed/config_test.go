@@ -75,6 +75,7 @@ func TestParseProblems(t *testing.T) {
 		{"the second destination of a domain", "[[tls.destination]]\ndomain = \"a.example\"\nmode = \"off\"\n[[tls.destination]]\ndomain = \"A.example\"\nmode = \"required\"\n", `f:5:1: tls.destination.2.domain: A.example stands here twice`},
 		{"a password in clear", "[[route]]\ndomain = \"a.example\"\nhosts = [\"b.example\"]\ntls = \"required\"\nauth = \"/etc/x\"\n", `f:4:1: route.1.tls: auth needs tls = "verified": .*`},
 		{"a password in a file somewhere", "[[route]]\ndomain = \"a.example\"\nhosts = [\"b.example\"]\nauth = \"x\"\n", `f:4:1: route.1.auth: "x" is not an absolute path`},
+		{"hosts with and without implicit TLS", "[[route]]\ndomain = \"a.example\"\nhosts = [\"b.example:465\", \"b.example\"]\n", `f:3:1: route.1.hosts: TLS from the first octet, .*`},
 		{"implicit TLS without TLS", "[[route]]\ndomain = \"a.example\"\nhosts = [\"b.example:465\"]\ntls = \"off\"\n", `f:4:1: route.1.tls: off contradicts implicit_tls and port 465`},
 		{"notifications by nobody", "[lmtp]\ndsn = true\n", `f:2:1: lmtp.dsn: needs submission.host, .*`},
 		{"reports mailed by nobody", "[tls.report]\nmail = true\n", `f:2:1: tls.report.mail: needs submission.host and tls.report.directory`},

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/pelletier/go-toml/v2"
@@ -214,11 +215,18 @@ func validateNames(key string, mode feed.TLSMode, names []string, bad reporter) 
 	}
 }
 
+// allOn says that all hosts are on a port.
+func allOn(hosts []string, port string) bool {
+	return !slices.ContainsFunc(hosts, func(h string) bool { return !strings.HasSuffix(h, port) })
+}
+
 func validateRouteTLS(key string, r RouteSection, bad reporter) {
 	mode, ok := tlsModes[r.mode()]
 	switch {
 	case !ok:
 		bad(key+".tls", "%q is not one of off, opportunistic, required, verified", r.TLS)
+	case r.implicit() && !r.ImplicitTLS && !allOn(r.Hosts, ":465"):
+		bad(key+".hosts", "TLS from the first octet, as on port 465, is for all hosts of a route or none")
 	case r.implicit() && mode == feed.TLSOff:
 		bad(key+".tls", "off contradicts implicit_tls and port 465")
 	case r.Auth != "" && mode != feed.TLSVerified && !r.AuthInClear:

@@ -95,7 +95,7 @@ func originalRecipient(orcpt string, global bool) string {
 			return ""
 		}
 	case !global:
-		addr = EncodeUTF8XText(addr) // RFC 6533 section 3: the form for message/delivery-status
+		addr = wire.EncodeUTF8XText(addr) // RFC 6533 section 3: the form for message/delivery-status
 	}
 	if field := kind + "; " + addr; len(field) <= maxLine-len("Original-Recipient: ") {
 		return field
