@@ -428,25 +428,3 @@ func (t *trial) failure(via *Via) *Outcome {
 	o.Status.Class = 4
 	return &o
 }
-
-// last says that no transaction can follow on this session: the dialogue broke off, or the host said 421. RFC 5321
-// section 3.8 has a server say 421 before it closes.
-func (rep *report) last() bool { return rep.err != nil || rep.goodbye().Code != 0 }
-
-// goodbye is the 421 with which the host ended the session.
-func (rep *report) goodbye() wire.Reply {
-	switch 421 {
-	case rep.mail.Code:
-		return rep.mail
-	case rep.data.Code:
-		return rep.data
-	case rep.final.Code:
-		return rep.final
-	}
-	for _, r := range rep.rcpts {
-		if r.Code == 421 {
-			return r
-		}
-	}
-	return wire.Reply{}
-}
