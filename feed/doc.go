@@ -55,7 +55,6 @@
 //	observe.go    how TLS went, for the Observer; what follows when it fails
 //	debts.go      what was delivered and is not known to be taken by the host MTA: what it sends again is answered from there
 //	keeping.go    deliveries on their way into the ledger, and the replies that wait for them
-//	prohibited.go addresses that DNS must not send us to
 //	watchdog.go   sessions that make no progress
 //	verp.go       rules that give each recipient an envelope sender of its own
 //	timer.go      deadlines

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/smtpfeed/smtpfeed/resolver"
+	"github.com/smtpfeed/smtpfeed/resolver/prohibited"
 	"github.com/smtpfeed/smtpfeed/resolver/sts"
 )
 
@@ -229,11 +230,11 @@ func (e *engine) candidatesOf(now time.Time, rt *route, ev resolved) *Outcome {
 	}
 	rt.expires, rt.sts = ev.route.Expires, ev.route.STS
 	e.observeRoute(rt, &ev.route)
-	prohibited := false
+	dropped := false
 	for i := range ev.route.MX {
 		mx := &ev.route.MX[i]
-		addrs, dropped := e.dialable(*mx)
-		prohibited = prohibited || dropped
+		addrs, some := e.dialable(*mx)
+		dropped = dropped || some
 		if len(addrs) == 0 || len(rt.candidates) == maxCandidates {
 			continue
 		}
@@ -254,7 +255,7 @@ func (e *engine) candidatesOf(now time.Time, rt *route, ev resolved) *Outcome {
 		return rt.refused
 	}
 	if len(rt.candidates) == 0 {
-		return unreachableOutcome(ev.route, prohibited)
+		return unreachableOutcome(ev.route, dropped)
 	}
 	// RFC 5321 section 5.1: "If there are multiple destinations with the same preference and there is no clear reason to favor
 	// one ..., then the sender-SMTP MUST randomize them". The order is drawn per process and host, not per message: domains
@@ -274,7 +275,7 @@ func (e *engine) dialable(mx resolver.MX) (addrs []netip.AddrPort, dropped bool)
 			continue
 		}
 		// DNS must not be able to point us at the operator's own network; the operator may.
-		if !mx.Configured && prohibits(e.config.Prohibited, a) {
+		if !mx.Configured && prohibited.Contains(e.config.Prohibited, a) {
 			dropped = true
 			continue
 		}

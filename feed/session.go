@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/smtpfeed/smtpfeed/feed/wire"
+	"github.com/smtpfeed/smtpfeed/resolver/prohibited"
 )
 
 const (
@@ -124,7 +125,7 @@ func sourceOf(c net.Conn) netip.Addr {
 // dial connects. A context with a deadline would cost three timers where one does.
 func (s *speaker) dial(ctx context.Context, d dial) closing {
 	// The engine asks no such dial. This is the second lock, where the address is the one that is dialled.
-	if !d.configured && prohibits(s.config.Prohibited, d.to.Addr()) {
+	if !d.configured && prohibited.Contains(s.config.Prohibited, d.to.Addr()) {
 		s.config.Log.Error("BUG: a prohibited address was to be dialled", "addr", d.to.String())
 		return closing{stage: stageConnect, err: errProhibited}
 	}

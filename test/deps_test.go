@@ -16,16 +16,17 @@ const module = "github.com/smtpfeed/smtpfeed"
 
 // allowed is, per package of ours, which of our packages it may import besides itself.
 var allowed = map[string][]string{
-	"feed/wire":    {},
-	"resolver/sts": {},
-	"resolver":     {"resolver/sts"},
-	"feed/dane":    {"resolver"},
-	"feed/dsn":     {"feed/wire"},
-	"feed/tlsrpt":  {"feed", "feed/wire"},
-	"feed":         {"feed/wire", "feed/dane", "resolver", "resolver/sts"},
-	"feed/ledger":  {"feed", "feed/wire"},
-	"lmtp":         {"feed", "feed/wire", "resolver"},
-	"cmd/smtpfeed": {"feed", "feed/dsn", "feed/ledger", "feed/tlsrpt", "feed/wire", "resolver", "resolver/sts", "lmtp", "cmd/smtpfeed/hostcheck"},
+	"feed/wire":           {},
+	"resolver/prohibited": {},
+	"resolver/sts":        {"resolver/prohibited"},
+	"resolver":            {"resolver/sts"},
+	"feed/dane":           {"resolver"},
+	"feed/dsn":            {"feed/wire"},
+	"feed/tlsrpt":         {"feed", "feed/wire"},
+	"feed":                {"feed/wire", "feed/dane", "resolver", "resolver/prohibited", "resolver/sts"},
+	"feed/ledger":         {"feed", "feed/wire"},
+	"lmtp":                {"feed", "feed/wire", "resolver"},
+	"cmd/smtpfeed":        {"feed", "feed/dsn", "feed/ledger", "feed/tlsrpt", "feed/wire", "resolver", "resolver/sts", "lmtp", "cmd/smtpfeed/hostcheck"},
 
 	"cmd/smtpfeed/hostcheck": {},
 }

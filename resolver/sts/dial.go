@@ -10,6 +10,8 @@ import (
 	"slices"
 	"sync/atomic"
 	"time"
+
+	"github.com/smtpfeed/smtpfeed/resolver/prohibited"
 )
 
 const (
@@ -74,7 +76,7 @@ func (f fetcher) permitted(domain string, addrs []netip.Addr) []netip.Addr {
 	var families [2][]netip.Addr
 	for _, a := range addrs[:min(len(addrs), maxJudged)] {
 		a = a.Unmap().WithZone("")
-		if prohibits(f.c.Prohibited, a) {
+		if prohibited.Contains(f.c.Prohibited, a) {
 			// Whoever can write to DNS could have us ask the machines behind our firewall.
 			f.c.Log.Warn("sts: security: the address of a policy host is prohibited and was not dialled",
 				"domain", domain, "host", prefix+domain, "addr", a.String())

@@ -1,4 +1,5 @@
-package feed
+// Package prohibited knows whether an address leads to where no mail and no policy may be fetched or sent on the word of DNS.
+package prohibited
 
 import (
 	"encoding/binary"
@@ -6,12 +7,13 @@ import (
 	"slices"
 )
 
-// prohibits says that an address is in one of the ranges, or reaches one that is: some IPv6 addresses are only a way to write an
+// Contains says that an address is in one of the ranges, or reaches one that is: some IPv6 addresses are only a way to write an
 // IPv4 address, and a gateway, a tunnel or the kernel sends what goes there to that one.
-func prohibits(ranges []netip.Prefix, a netip.Addr) bool {
+func Contains(ranges []netip.Prefix, a netip.Addr) bool {
 	if len(ranges) == 0 {
 		return false
 	}
+	a = a.WithZone("") // a prefix contains no address that has a zone
 	return slices.ContainsFunc(append(embedded(a), a.Unmap()), func(a netip.Addr) bool {
 		return slices.ContainsFunc(ranges, func(p netip.Prefix) bool { return p.Contains(a) })
 	})
