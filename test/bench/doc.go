@@ -5,14 +5,16 @@
 //	bench growth [-out FILE.svg] [the same]   time against recipients and hosts, as a picture
 //	bench hosts [-hosts a,b] [-lists 10000,100000] [-ways shipped,tuned,smtpfeed] [-most N] [-patience 15m] [-rounds 3] [-small] [-write]
 //	                                          lists through host MTAs, alone and with smtpfeed, as another table
+//	bench tls [-shapes b,a,d] [-by raw,smtpfeed,classical,dane,sts,postfix,tuned] [-all-at b] [-certificates rsa] [the same]
+//	                                          TLS at every host against plaintext, as a third table
 //	bench raw [PROFILE]                       the raw client's process
 //
 // `make bench` builds what it needs, runs it and writes the table into the README, which takes three quarters of an hour;
-// BENCH="-shapes a,b -by raw,smtpfeed" does less, BENCH=-small a tenth of everything, and both only print. Behind the table stands which of
-// the project's goals were reached. `make growth` draws test/bench/growth.svg, `make bench-hosts` writes the other table, which takes
-// some two hours. Host MTAs take part when they are there and the bench runs as root: they need that, and so does a resolv.conf of
-// their own, which is bind-mounted in a private mount namespace. Nothing outside of temporary directories is changed, and no other MTA on the
-// machine is disturbed.
+// BENCH="-shapes a,b -by raw,smtpfeed" does less, BENCH=-small a tenth of everything, and both only print. Behind the table
+// stands which of the project's goals were reached. `make growth` draws test/bench/growth.svg, `make bench-hosts` writes the
+// other table, which takes some two hours; `make bench-tls` the one of TLS, in six minutes. Host MTAs take part when they are
+// there and the bench runs as root: they need that, and so does a resolv.conf of their own, which is bind-mounted in a private
+// mount namespace. Nothing outside of temporary directories is changed, and no other MTA on the machine is disturbed.
 //
 // # Who takes part
 //
@@ -57,6 +59,29 @@
 // A run that takes more than -patience is ended, and its row says how far it had come; a list is left out when a shorter one says that
 // it would take that long; and a run of more than three minutes is not repeated. One host's failure is told at the end, and keeps the
 // table from the README. OpenSMTPD delivers to port 25 only: the world is there when OpenSMTPD delivers itself.
+//
+// # TLS
+//
+// bench tls delivers to hosts that all offer STARTTLS, have a certificate for their own name (ECDSA P-256, or RSA) and give
+// tickets to who may resume. Each candidate does the same work in plaintext and with TLS, one right after the other, to the same
+// hosts: TLS is switched off at the candidate. So the table's last columns compare runs of one minute, round by round.
+//
+// A list comes twice to the same process. Between the two all sessions are closed, which smtpfeed does within a second here
+// (smtp.idle_timeout): so the first list has full handshakes, and those of the second can resume. Personal mail (shape d) finds
+// its sessions there, and what its rows show is what encryption costs. Postfix is warmed up as always, and so has tickets of
+// 1,000 hosts already; it does shape b only, unless -all-at says more, and in the first round only, because that takes minutes.
+//
+// "TLS" is tls.mode = "opportunistic" and nothing else; "TLS without ML-KEM" the same with tls.post_quantum = false; with DANE
+// there is a TLSA record for each host, in a signed DNS; with MTA-STS a TXT question for each domain, which has none. Rows of
+// these two are compared with "TLS", the others with plaintext.
+//
+// CPU is the candidate's alone; the other end of each handshake is in the world's. What a handshake costs is the difference to
+// plaintext divided by the number of handshakes, where there are a thousand: everything that TLS brings with it is in it, also
+// its garbage. Times to the last delivery are of both ends on the same cores. A handshake is as far away as the rest: the first
+// flight of the host comes a round trip behind the client's.
+//
+// A run of which one transaction was protected otherwise than it was to be, or one handshake failed, ends the bench with an
+// error.
 //
 // # What is measured
 //

@@ -30,16 +30,20 @@ func main() {
 // command is the program.
 func command(args []string) error {
 	mode := "table"
-	if len(args) > 0 && slices.Contains([]string{"raw", "growth", "hosts"}, args[0]) {
+	if len(args) > 0 && slices.Contains([]string{"raw", "growth", "hosts", "tls"}, args[0]) {
 		mode, args = args[0], args[1:]
 	}
 	if mode == "raw" {
 		return rawMain(strings.Join(args, ""), os.Stdin, os.Stdout)
 	}
 	cleanUp()
-	if mode == "hosts" {
+	switch mode {
+	case "hosts":
 		allowDescriptors()
 		return hostsMain(args)
+	case "tls":
+		allowDescriptors()
+		return tlsMain(args)
 	}
 	everybody := "raw,smtpfeed,postfix,tuned"
 	if mode == "growth" {

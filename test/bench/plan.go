@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/tls"
 	"net"
 	"slices"
 	"time"
@@ -20,7 +21,10 @@ type plan struct {
 	Body        []byte        // with the final dot
 	Personal    bool          // each transaction has its own content
 	Spread      time.Duration // over which the connections begin
+	TLS         bool
 	Connections []connection
+
+	secrets *tls.Config // of all connections; nil until the plan is carried out, and without TLS
 }
 
 // A connection is one of a plan's, with all that it carries, in order.

@@ -63,15 +63,24 @@ func TestDealIsEven(t *testing.T) {
 // conversation runs the raw client's process in this one.
 func conversation(t *testing.T, p plan) rawResult {
 	t.Helper()
+	return converse(t, p, "go\n")[0]
+}
+
+// converse lets it carry out its plan for each line of asked.
+func converse(t *testing.T, p plan, asked string) (results []rawResult) {
+	t.Helper()
 	text, err := json.Marshal(p)
 	require.NoError(t, err)
 	var out bytes.Buffer
-	require.NoError(t, rawMain("", io.MultiReader(bytes.NewReader(text), strings.NewReader("\ngo\n")), &out), "the raw client delivers")
-	ready, result, _ := strings.Cut(out.String(), "\n")
+	require.NoError(t, rawMain("", io.MultiReader(bytes.NewReader(text), strings.NewReader("\n"+asked)), &out), "the raw client delivers")
+	ready, told, _ := strings.Cut(out.String(), "\n")
 	assert.Equal(t, "ready", ready, "it says when it is ready")
-	var r rawResult
-	require.NoError(t, json.Unmarshal([]byte(result), &r), "and what came of it")
-	return r
+	for d := json.NewDecoder(strings.NewReader(told)); d.More(); {
+		var r rawResult
+		require.NoError(t, d.Decode(&r), "and what came of it")
+		results = append(results, r)
+	}
+	return results
 }
 
 func TestRawClientDeliversExactlyOnce(t *testing.T) {

@@ -18,7 +18,10 @@ import (
 // postfix is the host MTA alone, delivering with its own smtp(8). It has been warmed up, so that its processes are there, and the
 // clock starts when messages that are complete in its queue are shown to the queue manager: intake, which every other way has too, is
 // left out.
-type postfix struct{ tuned bool }
+type postfix struct {
+	tuned bool
+	guard guard
+}
 
 // What the table calls the two of them.
 const (
@@ -26,13 +29,14 @@ const (
 	tunedName   = "Postfix, tuned"
 )
 
-func (postfix) remembers() bool { return false }
+// remembers is about sessions of TLS, which the second list resumes.
+func (p postfix) remembers() bool { return p.guard != asShipped }
 
 func (p postfix) name() string {
 	if p.tuned {
-		return tunedName
+		return p.guard.named(tunedName)
 	}
-	return postfixName
+	return p.guard.named(postfixName)
 }
 
 // noPostfix says why Postfix cannot run here; nil: it can.
@@ -89,10 +93,10 @@ func startMaster(p postfix, s shape, w *world) (*master, error) {
 // settings are those of the bench: everything of the work's sender is held, so that intake is not measured, and Postfix has the processes
 // that the shape asks for.
 func (p postfix) settings(s shape) []string {
-	return []string{
+	return append([]string{
 		"smtpd_sender_restrictions = check_sender_access inline:{" + sender + "=HOLD}",
 		"default_process_limit = " + strconv.Itoa(p.processes(s)),
-	}
+	}, p.guard.settings()...)
 }
 
 // processes is default_process_limit: how many messages are in flight. Tuned for personal mail it is as many as smtpfeed is given.
@@ -127,6 +131,9 @@ func (m *master) deliver() (f figures, err error) {
 // warm has as many recipients delivered as there may be processes, each in a domain of its own as far as there are. Connections stay open
 // for 2 s at most (smtp_connection_cache_time_limit), which the injection outlasts or the world counts as they are used again.
 func (m *master) warm() error { return m.instance.warm(m.s, m.w, m.processes(m.s)) }
+
+// reload puts the same work into the queue again.
+func (m *master) reload() error { return m.inject() }
 
 // injectors is how many connections bring the messages of a personal shape: enough to keep two cores busy.
 const injectors = 8

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -19,11 +20,13 @@ import (
 type raw struct {
 	program string
 	profile string // a directory for its CPU profiles; "" is nowhere
+	guard   guard
 }
 
-func (raw) name() string { return "raw client" }
+func (r raw) name() string { return r.guard.named("raw client") }
 
-func (raw) remembers() bool { return false }
+// remembers is about sessions of TLS, which the second list resumes.
+func (r raw) remembers() bool { return r.guard != asShipped }
 
 // A rawJob is the process, which has read its plan.
 type rawJob struct {
@@ -57,7 +60,9 @@ func (r raw) begin(s shape, w *world) (job, error) {
 	if err := j.cmd.Start(); err != nil {
 		return nil, err
 	}
-	if err := j.learn(makePlan(s, w.port)); err != nil {
+	p := makePlan(s, w.port)
+	p.TLS = r.guard.encrypts()
+	if err := j.learn(p); err != nil {
 		return nil, errors.Join(err, j.end())
 	}
 	return j, nil
@@ -108,8 +113,8 @@ func (f figures) measure(pid int, before time.Duration) (figures, error) {
 	return f, err
 }
 
-// rawMain is `bench raw [PROFILE]`: it reads a plan, says that it is ready, waits for a line, does as planned, tells the result and ends
-// with its input.
+// rawMain is `bench raw [PROFILE]`: it reads a plan, says that it is ready, and for each further line does as planned and tells the
+// result. It ends with its input.
 func rawMain(profile string, in io.Reader, out io.Writer) error {
 	r := bufio.NewReader(in)
 	line, err := r.ReadBytes('\n')
@@ -124,22 +129,36 @@ func rawMain(profile string, in io.Reader, out io.Writer) error {
 	runtime.GC()
 	debug.SetGCPercent(400)
 	fmt.Fprintln(out, "ready")
-	if _, err := r.ReadString('\n'); err != nil {
-		return err
-	}
 	written, err := profileSelf(profile)
 	if err != nil {
 		return err
 	}
-	result, err := p.carryOut()
-	if err := errors.Join(err, written()); err != nil {
-		return err
+	return errors.Join(p.whenAsked(r, out), written())
+}
+
+// whenAsked carries the plan out for each line that comes in. What it learns of hosts is their sessions of TLS.
+func (p plan) whenAsked(in *bufio.Reader, out io.Writer) error {
+	p.secrets = p.tlsConfig()
+	for {
+		if _, err := in.ReadString('\n'); err != nil {
+			return nil // nobody asks any more
+		}
+		result, err := p.carryOut()
+		if err != nil {
+			return err
+		}
+		if err := json.NewEncoder(out).Encode(result); err != nil {
+			return err
+		}
 	}
-	if err := json.NewEncoder(out).Encode(result); err != nil {
-		return err
+}
+
+// tlsConfig is what all connections share; nil: there is no TLS. Nothing is verified, as in opportunistic TLS.
+func (p plan) tlsConfig() *tls.Config {
+	if !p.TLS {
+		return nil
 	}
-	_, err = io.Copy(io.Discard, r)
-	return err
+	return &tls.Config{InsecureSkipVerify: true, ClientSessionCache: tls.NewLRUClientSessionCache(len(p.Connections))}
 }
 
 // carryOut runs all connections at once.
@@ -172,6 +191,11 @@ func (p plan) connect(c connection) (spent time.Duration, err error) {
 		return 0, err
 	}
 	defer to.quit()
+	if p.secrets != nil {
+		if err := to.secure(p.secrets); err != nil {
+			return 0, err
+		}
+	}
 	began := time.Now()
 	if !p.Personal {
 		return 0, to.deliver(p.Body, c.Transactions)

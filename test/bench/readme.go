@@ -10,6 +10,7 @@ import (
 const (
 	tableMark = "bench"
 	hostsMark = "bench-hosts"
+	tlsMark   = "bench-tls"
 )
 
 // growthFile is where the repository keeps the picture of growth.

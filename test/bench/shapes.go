@@ -16,6 +16,7 @@ type shape struct {
 	callers    int  // LMTP connections that bring a message for each recipient; 0: one message for all, over one connection
 	verp       bool // each recipient has an envelope sender of its own
 	again      bool // who remembers hosts does the work a second time
+	parted     bool // all sessions are closed between the two
 	slow       bool // Debian's Postfix takes many minutes, and does it in the first round only
 	messages   int  // submissions of the one message; 0 is one
 }

@@ -36,7 +36,7 @@ func (o options) sitting(s shape, all []candidate) ([]row, error) {
 	var rows []row
 	for round := range o.rounds {
 		for _, c := range all {
-			if round > 0 && s.slow && c == (postfix{}) {
+			if round > 0 && s.onlyOnce(c) {
 				continue
 			}
 			runs, err := once(c, s, w)
@@ -45,12 +45,26 @@ func (o options) sitting(s shape, all []candidate) ([]row, error) {
 			}
 			for _, r := range runs {
 				rows = enter(rows, s, r)
-				fmt.Fprintf(os.Stderr, "  %-21s last %6.2f s, median %6.2f s, hand-over %5.2f s, CPU %5.2f s, the world's %5.2f s\n",
-					r.name, r.Wall, r.Median, r.Dot, r.CPU, r.World)
+				fmt.Fprintf(os.Stderr, "  %-*s last %6.2f s, median %6.2f s, hand-over %5.2f s, CPU %5.2f s, the world's %5.2f s\n",
+					width(all), r.name, r.Wall, r.Median, r.Dot, r.CPU, r.World)
 			}
 		}
 	}
 	return rows, nil
+}
+
+// onlyOnce says that a candidate does a shape in the first round only, because it takes so long. With TLS that is every Postfix.
+func (s shape) onlyOnce(c candidate) bool {
+	p, ok := c.(postfix)
+	return ok && (s.slow && !p.tuned || p.guard != asShipped)
+}
+
+// width is that of the longest name.
+func width(all []candidate) (n int) {
+	for _, c := range all {
+		n = max(n, len(c.name()))
+	}
+	return n + len(secondList)
 }
 
 // enter adds a run to the row of its name, or a row.
@@ -83,7 +97,7 @@ func (o options) candidates() (all []candidate, err error) {
 	for key := range strings.SplitSeq(o.by, ",") {
 		switch key {
 		case "raw":
-			all = append(all, raw{self, o.profile})
+			all = append(all, raw{program: self, profile: o.profile})
 		case "postfix", "tuned":
 			if err := noPostfix(); err != nil {
 				fmt.Fprintf(os.Stderr, "bench: without %s: %v\n", key, err)

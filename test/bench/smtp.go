@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"fmt"
 	"net"
 	"net/netip"
@@ -36,11 +37,27 @@ func dial(addr string) (*peer, error) {
 		conn.Close()
 		return nil, err
 	}
-	if err := p.say([]byte("EHLO raw.example\r\n"), "250"); err != nil {
+	if err := p.hello(); err != nil {
 		conn.Close()
 		return nil, err
 	}
 	return p, nil
+}
+
+func (p *peer) hello() error { return p.say([]byte("EHLO raw.example\r\n"), "250") }
+
+// secure goes over to TLS and says EHLO again.
+func (p *peer) secure(c *tls.Config) error {
+	if err := p.say([]byte("STARTTLS\r\n"), "220"); err != nil {
+		return err
+	}
+	t := tls.Client(p.conn, c)
+	if err := t.Handshake(); err != nil {
+		return fmt.Errorf("handshake with %v: %w", p.conn.RemoteAddr(), err)
+	}
+	p.conn = t
+	p.in.Reset(t)
+	return p.hello()
 }
 
 // say writes a command and reads its reply.

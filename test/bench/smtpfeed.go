@@ -21,6 +21,7 @@ type feeder struct {
 	program string
 	profile string // where profiles go; "" is nowhere
 	ledger  ledgerWay
+	guard   guard
 	doors   []string // "unix:PATH" or "tcp:IP:PORT" where it listens beside its socket
 }
 
@@ -40,7 +41,7 @@ func (f feeder) name() string {
 	case ledgerPower:
 		return "smtpfeed, ledger sync = power"
 	default:
-		return "smtpfeed"
+		return f.guard.named("smtpfeed")
 	}
 }
 
@@ -190,7 +191,7 @@ func startDaemon(f feeder, s shape, w *world) (*daemon, error) {
 		return nil, err
 	}
 	d := &daemon{dir: dir, socket: filepath.Join(dir, "lmtp.sock"), doors: f.doors, ended: make(chan error, 1)}
-	if err := d.start(f, d.config(s, w)+f.ledger.config(dir)); err != nil {
+	if err := d.start(f, d.config(s, w)+f.ledger.config(dir)+f.guard.config(dir)); err != nil {
 		os.RemoveAll(dir)
 		return nil, err
 	}
@@ -258,15 +259,23 @@ servers = [%q]
 [smtp]
 port = %s
 prohibited = []   # the simulated internet is on loopback
-[log]
+%s[log]
 deliveries = %q
 [admin]
 listen = "unix:%s"
-`, listen, w.dns, w.port, filepath.Join(d.dir, "deliveries.jsonl"), filepath.Join(d.dir, "admin.sock"))
+`, listen, w.dns, w.port, s.idle(), filepath.Join(d.dir, "deliveries.jsonl"), filepath.Join(d.dir, "admin.sock"))
 	if s.verp {
 		text += fmt.Sprintf("[[verp]]\nsender = %q\ntemplate = %q\n", sender, verpSender)
 	}
 	return text
+}
+
+// idle is how long smtpfeed keeps sessions: as by default, unless somebody waits for their end.
+func (s shape) idle() string {
+	if !s.parted {
+		return ""
+	}
+	return "idle_timeout = \"1s\"\n"
 }
 
 // said is the end of what smtpfeed wrote to its log.

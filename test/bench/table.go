@@ -21,6 +21,11 @@ func (r row) median(of func(figures) float64) float64 {
 	for i, f := range r.runs {
 		all[i] = of(f)
 	}
+	return middle(all)
+}
+
+// middle is the median of some figures; 0 of none.
+func middle(all []float64) float64 {
 	slices.Sort(all)
 	n := len(all)
 	if n == 0 {

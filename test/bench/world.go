@@ -28,7 +28,8 @@ func startWorld(program, dns string, c internet.Config) (*world, error) {
 		"-domains", strconv.Itoa(c.Domains), "-hosts", strconv.Itoa(c.Hosts), "-dead", strconv.Itoa(c.DeadHosts), "-silent="+strconv.FormatBool(c.Silent),
 		"-big", strconv.Itoa(c.Big), "-big-hosts", strconv.Itoa(c.BigHosts), "-additional="+strconv.FormatBool(c.Additional),
 		"-rtt", c.RTT.String(), "-processing", c.Processing.String(), "-dns-delay", c.DNSDelay.String(),
-		"-sender", c.Sender)}
+		"-sender", c.Sender, "-tls", string(c.TLS), "-key-exchange", c.KeyExchange,
+		"-ad="+strconv.FormatBool(c.AD), "-tlsa="+strconv.FormatBool(c.TLSA), "-sts="+strconv.FormatBool(c.STS))}
 	w.cmd.Stderr = os.Stderr
 	w.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
 	out, err := w.cmd.StdoutPipe()

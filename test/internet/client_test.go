@@ -5,9 +5,12 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"net/netip"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -89,4 +92,23 @@ func (c *client) quit(t testing.TB) {
 	c.expect("221 ")
 	require.NoError(t, c.err, "the hosts take what is sent")
 	c.conn.Close()
+}
+
+// How long a test waits for what a host does when its client has gone already, and how often it looks.
+const (
+	patience = 10 * time.Second
+	tick     = 5 * time.Millisecond
+)
+
+func numeral(n int) string { return strconv.Itoa(n) }
+
+// get reads what is at an address.
+func get(t *testing.T, url string) string {
+	t.Helper()
+	r, err := http.Get(url)
+	require.NoError(t, err)
+	defer r.Body.Close()
+	b, err := io.ReadAll(r.Body)
+	require.NoError(t, err)
+	return string(b)
 }

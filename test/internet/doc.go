@@ -12,9 +12,16 @@
 //
 // The local part of a recipient says what becomes of it: see Fate. Recipient i of Recipient has number i in its local part.
 //
+// # Security
+//
+// With Config.TLS every host offers STARTTLS with session tickets, and has a certificate for its own name below one authority,
+// which World.Roots says. A host knows itself by its address: clients need not name it (SNI). All certificates are made at the
+// start, and have one key; so all TLSA records are the same. A report counts handshakes, and transactions by what protected
+// them. "_mta-sts.<domain>" does not exist unless Config.STS says so; nobody serves the policies.
+//
 // # Distances
 //
-// A round trip is simulated by mxsim (see its model) and DNSDelay by dnssim; loopback adds some tens of microseconds.
+// A round trip is simulated by mxsim (see its model), in handshakes too, and DNSDelay by dnssim; loopback adds some tens of microseconds.
 //
 // # Listeners
 //

@@ -50,7 +50,7 @@ func (w *World) listenEach() error {
 			return err
 		}
 		w.port = l.Addr().(*net.TCPAddr).Port
-		w.server(j).Start(counting{l, &w.read})
+		w.server(j).Start(w.counting(l))
 	}
 	return w.silence()
 }
@@ -71,7 +71,7 @@ func (w *World) listenAll() error {
 			return err
 		}
 		w.all, w.port = append(w.all, l), l.Addr().(*net.TCPAddr).Port
-		w.running.Go(func() { w.accept(counting{l, &w.read}) })
+		w.running.Go(func() { w.accept(w.counting(l)) })
 	}
 	return nil
 }

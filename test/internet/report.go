@@ -1,6 +1,7 @@
 package internet
 
 import (
+	"maps"
 	"slices"
 	"time"
 )
@@ -26,9 +27,16 @@ type Report struct {
 	MaxSessionsPerHost int      `json:"max_sessions_per_host"` // open at once
 	Broken             []string `json:"broken,omitempty"`      // the first violations: host, rule, octets
 
+	Handshakes int            `json:"tls_handshakes"` // that succeeded
+	Resumed    int            `json:"tls_resumed"`    // of those, with a session that was there before
+	Unshaken   int            `json:"tls_failed"`
+	Channels   map[string]int `json:"channels"` // transactions by what protected them: "TLS 1.3 TLS_AES_128_GCM_SHA256", "plaintext"
+
 	MX    int64 `json:"dns_mx"` // questions
 	A     int64 `json:"dns_a"`
 	AAAA  int64 `json:"dns_aaaa"`
+	TXT   int64 `json:"dns_txt"`
+	TLSA  int64 `json:"dns_tlsa"`
 	Other int64 `json:"dns_other"`
 	TCP   int64 `json:"dns_tcp"` // of the above
 
@@ -53,8 +61,7 @@ func (w *World) Report() Report {
 	w.mu.Unlock()
 	w.tally.report(&r, start)
 	r.Read = w.read.Load()
-	r.MX, r.A, r.AAAA = w.zone.mx.Load(), w.zone.a.Load(), w.zone.aaaa.Load()
-	r.Other, r.TCP = w.zone.other.Load(), w.zone.tcp.Load()
+	w.zone.report(&r)
 	return r
 }
 
@@ -89,6 +96,9 @@ func (w *World) reportHosts(r *Report) {
 		r.Open += st.Open
 		r.Refused += st.Refused
 		r.Violations += st.Violations
+		r.Handshakes += st.Handshakes
+		r.Resumed += st.Resumed
+		r.Unshaken += st.Unshaken
 		r.MaxSessionsPerHost = max(r.MaxSessionsPerHost, st.MaxOpen)
 		if st.Violations == 0 {
 			continue
@@ -99,12 +109,24 @@ func (w *World) reportHosts(r *Report) {
 	}
 }
 
+func (z *zone) report(r *Report) {
+	for kind, n := range map[int]*int64{
+		askedMX: &r.MX, askedA: &r.A, askedAAAA: &r.AAAA, askedTXT: &r.TXT, askedTLSA: &r.TLSA, askedOther: &r.Other,
+	} {
+		*n = z.asked[kind].Load()
+	}
+	r.TCP = z.tcp.Load()
+}
+
+// Questions is how many there were.
+func (r *Report) Questions() int64 { return r.MX + r.A + r.AAAA + r.TXT + r.TLSA + r.Other }
+
 func (t *tally) report(r *Report, start time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	r.Recipients, r.Transactions, r.Contents, r.Octets = t.recipients, len(t.arrivals), len(t.contents), t.octets
 	r.Duplicates, r.Misrouted, r.Unknown = t.duplicates.copy(), t.misrouted.copy(), t.unknown.copy()
-	r.Missent = t.missent.copy()
+	r.Missent, r.Channels = t.missent.copy(), maps.Clone(t.channels)
 	sorted := slices.SortedFunc(slices.Values(t.arrivals), func(a, b arrival) int { return a.at.Compare(b.at) })
 	at := func(share float64) float64 {
 		return quantile(sorted, int(share*float64(t.recipients-1))).Sub(start).Seconds()

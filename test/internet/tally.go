@@ -24,6 +24,7 @@ type tally struct {
 	numbers    []uint64            // a bit for each number of Recipient that arrived
 	arrivals   []arrival
 	contents   map[[32]byte]struct{}
+	channels   map[string]int // transactions
 	recipients int
 	octets     int64
 	duplicates Addresses
@@ -62,7 +63,7 @@ func newTally(c *Config) *tally {
 func (t *tally) reset() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.seen, t.contents = make(map[uint64]struct{}), make(map[[32]byte]struct{})
+	t.seen, t.contents, t.channels = make(map[uint64]struct{}), make(map[[32]byte]struct{}), make(map[string]int)
 	t.numbers, t.arrivals = nil, nil
 	t.recipients, t.octets = 0, 0
 	t.duplicates, t.misrouted, t.unknown, t.missent = Addresses{}, Addresses{}, Addresses{}, Addresses{}
@@ -78,6 +79,7 @@ func (t *tally) take(j int, m *mxsim.Message) {
 	defer t.mu.Unlock()
 	t.arrivals = append(t.arrivals, arrival{m.At, len(m.To)})
 	t.contents[m.Digest] = struct{}{}
+	t.channels[channel(m)]++
 	t.recipients += len(m.To)
 	t.octets += m.Size
 	for _, to := range m.To {
@@ -87,6 +89,17 @@ func (t *tally) take(j int, m *mxsim.Message) {
 		t.missent.add(m.From)
 	}
 }
+
+// channel names what protected a message on its way.
+func channel(m *mxsim.Message) string {
+	if m.Channel == nil {
+		return Plaintext
+	}
+	return m.Channel.Version + " " + m.Channel.Cipher
+}
+
+// Plaintext is the channel of a message without TLS.
+const Plaintext = "plaintext"
 
 func (t *tally) recipient(j int, to string, content uint64) {
 	// Rotated, so that two addresses cannot cancel two contents out.

@@ -1,6 +1,7 @@
 package internet
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"slices"
@@ -29,6 +30,13 @@ type Config struct {
 	Additional bool          // MX answers carry the hosts' addresses
 	TTL        uint32        // seconds, of all DNS answers; 0 is 300
 
+	TLS         KeyKind // every host offers STARTTLS, with a certificate of its own name
+	KeyExchange string  // the only one that hosts take: X25519MLKEM768, X25519 or P-256; "" is any
+
+	AD   bool // DNS answers are marked as validated, for who asks
+	TLSA bool // hosts have TLSA records 3 1 1 of their certificates; they need TLS
+	STS  bool // domains say that they have an MTA-STS policy, which nobody can fetch
+
 	Port int    // of all mail hosts; 0 gives one away
 	DNS  string // where the DNS server listens; "" is 127.0.0.1:0
 
@@ -41,14 +49,17 @@ type Config struct {
 
 // A World is a running internet.
 type World struct {
-	c       Config
-	zone    *zone
-	tally   *tally
-	grey    mxsim.Greylist
-	dns     *dnssim.Server
-	port    int
-	read    atomic.Int64   // octets, on all sessions
-	running sync.WaitGroup // accepting goroutines and the sessions of the one listener
+	c    Config
+	zone *zone
+
+	authority *authority // nil without TLS
+	turns     turns
+	tally     *tally
+	grey      mxsim.Greylist
+	dns       *dnssim.Server
+	port      int
+	read      atomic.Int64   // octets, on all sessions
+	running   sync.WaitGroup // accepting goroutines and the sessions of the one listener
 
 	mu      sync.Mutex // never held while waiting
 	start   time.Time
@@ -68,12 +79,16 @@ func start(c Config, allow func(descriptors int) bool) (*World, error) {
 	if c.DNS == "" {
 		c.DNS = "127.0.0.1:0"
 	}
-	w := &World{c: c, start: time.Now(), servers: make([]*mxsim.Server, c.hosts())}
+	w := &World{c: c, start: time.Now(), servers: make([]*mxsim.Server, c.hosts()), turns: make(turns, most)}
 	w.zone, w.tally = newZone(&w.c), newTally(&w.c)
+	if err := w.secure(); err != nil {
+		return nil, err
+	}
 	if err := w.listen(allow); err != nil {
 		w.Close()
 		return nil, fmt.Errorf("internet: mail hosts: %w", err)
 	}
+	w.zone.port = w.port
 	var err error
 	w.dns, err = dnssim.Start(dnssim.Config{Addr: c.DNS, Handler: w.zone.answer, Delay: c.DNSDelay})
 	if err != nil {
@@ -91,6 +106,8 @@ func (c *Config) check() error {
 		return fmt.Errorf("internet: a big domain with %d of 1000 recipients on %d hosts: no such world", c.Big, c.BigHosts)
 	case c.hosts() > maxHosts:
 		return fmt.Errorf("internet: %d hosts, of at most %d", c.hosts(), maxHosts)
+	case c.TLSA && c.TLS == NoTLS:
+		return errors.New("internet: TLSA records of hosts without TLS: no such world")
 	}
 	return nil
 }
@@ -113,9 +130,8 @@ func (w *World) Reset() {
 	w.mu.Unlock()
 	w.tally.reset()
 	w.grey.Forget()
-	for _, n := range []interface{ Store(int64) }{&w.read, &w.zone.mx, &w.zone.a, &w.zone.aaaa, &w.zone.other, &w.zone.tcp} {
-		n.Store(0)
-	}
+	w.read.Store(0)
+	w.zone.forget()
 }
 
 // Close ends all servers and waits for their goroutines.
@@ -182,6 +198,9 @@ func (c Config) String() string {
 	}
 	if c.Big > 0 {
 		fmt.Fprintf(&b, " and a big one on %d", c.BigHosts)
+	}
+	if c.TLS != NoTLS {
+		fmt.Fprintf(&b, " with TLS (%s)", c.TLS)
 	}
 	fmt.Fprintf(&b, ", round trip %v, processing %v, DNS %v", c.RTT, c.Processing, c.DNSDelay)
 	return b.String()

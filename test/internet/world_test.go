@@ -113,6 +113,7 @@ func ask(t *testing.T, w *internet.World, name string, qtype uint16) *dns.Msg {
 	t.Helper()
 	q := new(dns.Msg)
 	q.SetQuestion(name, qtype)
+	q.AuthenticatedData = true // whether it is validated is of interest
 	a, err := dns.Exchange(q, w.DNSAddr())
 	require.NoError(t, err, "the DNS server answers")
 	return a
@@ -194,6 +195,9 @@ func TestImpossibleWorldsAreRefused(t *testing.T) {
 		"hosts of no big domain":     {Domains: 1, Hosts: 1, BigHosts: 1},
 		"more than all recipients":   {Domains: 1, Hosts: 1, Big: 1001, BigHosts: 1},
 		"a name for the DNS":         {Domains: 1, Hosts: 1, DNS: "nowhere"},
+		"an unknown kind of key":     {Domains: 1, Hosts: 1, TLS: "dsa"},
+		"an unknown key exchange":    {Domains: 1, Hosts: 1, TLS: internet.ECDSA, KeyExchange: "RSA"},
+		"TLSA records without TLS":   {Domains: 1, Hosts: 1, TLSA: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := internet.Start(c)

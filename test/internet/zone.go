@@ -12,11 +12,26 @@ import (
 
 // A zone answers every question about the world, from the names alone.
 type zone struct {
-	c                  *Config
-	mx, a, aaaa, other atomic.Int64 // questions
-	tcp                atomic.Int64 // of all
-	soa                []dns.RR     // under negative answers
+	c           *Config
+	port        int          // of the hosts, for the names of TLSA records
+	association [32]byte     // of all hosts' TLSA records
+	asked       [6]questions // by kind
+	tcp         questions    // of all
+	soa         []dns.RR     // under negative answers
 }
+
+// questions are counted by many readers at once.
+type questions = atomic.Int64
+
+// Kinds of questions.
+const (
+	askedMX = iota
+	askedA
+	askedAAAA
+	askedTXT
+	askedTLSA
+	askedOther
+)
 
 func newZone(c *Config) *zone {
 	// RFC 2308 section 5: without the SOA a negative answer cannot be cached.
@@ -30,7 +45,17 @@ func newZone(c *Config) *zone {
 // answer is a dnssim.Handler.
 func (z *zone) answer(q dns.Question, tcp bool) dnssim.Answer {
 	z.count(q.Qtype, tcp)
+	a := z.facts(q)
+	a.AD = z.c.AD
+	return a
+}
+
+// facts are what the world says.
+func (z *zone) facts(q dns.Question) dnssim.Answer {
 	name := strings.TrimSuffix(strings.ToLower(q.Name), ".")
+	if strings.HasPrefix(name, "_") {
+		return z.security(q, name)
+	}
 	if strings.HasPrefix(name, "servfail") {
 		return dnssim.Answer{RCode: dns.RcodeServerFailure}
 	}
@@ -47,16 +72,28 @@ func (z *zone) count(qtype uint16, tcp bool) {
 	if tcp {
 		z.tcp.Add(1)
 	}
+	kind := askedOther
 	switch qtype {
 	case dns.TypeMX:
-		z.mx.Add(1)
+		kind = askedMX
 	case dns.TypeA:
-		z.a.Add(1)
+		kind = askedA
 	case dns.TypeAAAA:
-		z.aaaa.Add(1)
-	default:
-		z.other.Add(1)
+		kind = askedAAAA
+	case dns.TypeTXT:
+		kind = askedTXT
+	case dns.TypeTLSA:
+		kind = askedTLSA
 	}
+	z.asked[kind].Add(1)
+}
+
+// forget begins to count anew.
+func (z *zone) forget() {
+	for i := range z.asked {
+		z.asked[i].Store(0)
+	}
+	z.tcp.Store(0)
 }
 
 // domain is about a mail domain: it has MX records and no address.

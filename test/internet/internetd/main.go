@@ -18,14 +18,20 @@ import (
 )
 
 func main() {
-	c, control := parse(flag.NewFlagSet("internetd", flag.ExitOnError), os.Args[1:])
-	if err := run(c, control); err != nil {
+	c, o := parse(flag.NewFlagSet("internetd", flag.ExitOnError), os.Args[1:])
+	if err := run(c, o); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
 }
 
-func parse(f *flag.FlagSet, args []string) (c internet.Config, control string) {
+// options are what is not the world's.
+type options struct {
+	control string
+	roots   string // a file
+}
+
+func parse(f *flag.FlagSet, args []string) (c internet.Config, o options) {
 	f.IntVar(&c.Domains, "domains", 10000, "mail domains")
 	f.IntVar(&c.Hosts, "hosts", 200, "mail hosts that the domains share")
 	f.IntVar(&c.DeadHosts, "dead", 0, "hosts that refuse connections; their domains have a second exchanger")
@@ -47,18 +53,29 @@ func parse(f *flag.FlagSet, args []string) (c internet.Config, control string) {
 	f.IntVar(&c.TempFail, "tempfail", 0, "recipients refused with 451, of 1000")
 	f.StringVar(&c.Sender, "sender", "", "every transaction's envelope sender; {local} and {domain} stand for its recipient's; \"\" is anybody")
 	f.Uint64Var(&c.Seed, "seed", 0, "of the recipients' domains")
-	f.StringVar(&control, "control", "127.0.0.1:8025", "where GET /report, /progress, /missing?n= and POST /reset are served")
+	f.StringVar((*string)(&c.TLS), "tls", "", "hosts offer STARTTLS, with certificates of this kind: ecdsa or rsa")
+	f.StringVar(&c.KeyExchange, "key-exchange", "", "the only one that hosts take: X25519MLKEM768, X25519 or P-256; \"\" is any")
+	f.BoolVar(&c.AD, "ad", false, "DNS answers are marked as validated")
+	f.BoolVar(&c.TLSA, "tlsa", false, "hosts have TLSA records")
+	f.BoolVar(&c.STS, "sts", false, "domains say that they have an MTA-STS policy, which nobody can fetch")
+	f.StringVar(&o.roots, "roots", "", "a `file` for the certificate that hosts' certificates are verified with")
+	f.StringVar(&o.control, "control", "127.0.0.1:8025", "where GET /report, /progress, /missing?n= and POST /reset are served")
 	f.Parse(args) // ExitOnError: it returns no error
-	return c, control
+	return c, o
 }
 
-func run(c internet.Config, control string) error {
+func run(c internet.Config, o options) error {
 	w, err := internet.Start(c)
 	if err != nil {
 		return err
 	}
 	defer w.Close()
-	l, err := net.Listen("tcp", control)
+	if o.roots != "" {
+		if err := os.WriteFile(o.roots, w.Roots(), 0o644); err != nil {
+			return err
+		}
+	}
+	l, err := net.Listen("tcp", o.control)
 	if err != nil {
 		return err
 	}
