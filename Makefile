@@ -1,11 +1,11 @@
-# smtpfeed: build, test, check, fuzz, conformance, soak, bench, bench-ledger, bench-hosts, hosts-patched, growth, demo. Each target works on a fresh machine with Go, git and make.
+# smtpfeed: build, test, check, fuzz, conformance, soak, bench, bench-ledger, bench-tls, bench-hosts, hosts-patched, growth, demo. Each target works on a fresh machine with Go, git and make.
 
 GO       ?= go
 FUZZTIME ?= 60s
 LEDGERBENCH = -shapes a,a0,d -rounds 5
 export CGO_ENABLED ?= 1
 
-.PHONY: build test check lint fuzz conformance soak bench bench-ledger bench-hosts hosts-patched growth demo clean need
+.PHONY: build test check lint fuzz conformance soak bench bench-ledger bench-tls bench-hosts hosts-patched growth demo clean need
 
 build:
 	$(GO) build -o bin/smtpfeed ./cmd/smtpfeed
@@ -58,6 +58,10 @@ soak: need
 # What the ledger costs: without one, with the default one, and with one that survives power cuts.
 bench-ledger: bin/bench
 	bin/bench -by raw,off,smtpfeed,power $(or $(BENCH),$(LEDGERBENCH))
+
+# TLS at every host against plaintext: the raw client, smtpfeed, smtpfeed without ML-KEM, a tuned Postfix. As root, six minutes.
+bench-tls: bin/bench
+	bin/bench tls $(or $(BENCH),-rounds 2 -write)
 
 # Lists through each host MTA, alone and with smtpfeed, as the README shows it. BENCH="-hosts postfix -lists 10000" does less.
 bench-hosts: bin/bench

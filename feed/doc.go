@@ -61,7 +61,8 @@
 //	trace.go      events and actions as text
 //
 // Around it stand feeder.go, the loop; session.go, starttls.go, auth.go, pipeline.go, exchange.go and transfer.go, one SMTP connection;
-// tls.go, which makes a tls.Config of a policy and judges certificates, with package dane; and predict.go, which drives the engine with perfect
+// tls.go, which makes a tls.Config of a policy and judges certificates, with package dane, gate.go, which lets no more handshakes compute at
+// once than there are processors; and predict.go, which drives the engine with perfect
 // hosts. Package dsn composes what smtpfeed itself tells a sender, package tlsrpt reports of TLS to receivers.
 //
 // # The life of a recipient

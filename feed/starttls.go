@@ -3,6 +3,7 @@ package feed
 import (
 	"crypto/tls"
 	"errors"
+	"net"
 	"os"
 	"time"
 
@@ -61,8 +62,12 @@ func (s *speaker) secure(d dial) closing {
 	until := time.Now().Add(s.config.Timeouts.StartTLS)
 	s.conn.SetDeadline(until)
 	s.armed = until
-	t := tls.Client(s.conn, s.kit.config(d, &s.tls))
-	if err := t.Handshake(); err != nil {
+	var t *tls.Conn
+	err := s.kit.gate.pass(s.conn, func(c net.Conn) error {
+		t = tls.Client(c, s.kit.config(d, &s.tls))
+		return t.Handshake()
+	})
+	if err != nil {
 		return s.tlsClosing(stageHandshake, handshakeError(err))
 	}
 	s.tls = protectionOf(t.ConnectionState(), s.tls)

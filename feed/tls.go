@@ -45,13 +45,15 @@ type tlsKit struct {
 	roots   *x509.CertPool
 	classic bool
 	tickets tls.ClientSessionCache
+	gate    gate
+	old     []uint16 // cipher suites of opportunistic TLS
 }
 
 func newTLSKit(c TLS) *tlsKit {
 	if c.Mode == TLSOff && len(c.Destinations)+len(c.Relays) == 0 {
-		return &tlsKit{roots: c.Roots, classic: c.Classic}
+		return &tlsKit{roots: c.Roots, classic: c.Classic, gate: newGate(), old: oldSuites()}
 	}
-	return &tlsKit{roots: c.Roots, classic: c.Classic, tickets: tls.NewLRUClientSessionCache(c.Tickets)}
+	return &tlsKit{roots: c.Roots, classic: c.Classic, gate: newGate(), old: oldSuites(), tickets: tls.NewLRUClientSessionCache(c.Tickets)}
 }
 
 // config is the tls.Config for one session. The certificate is looked at in verify and nowhere else, for resumed sessions too: in
@@ -68,7 +70,7 @@ func (k *tlsKit) config(d dial, found *protection) *tls.Config {
 	}
 	if !d.policy.demands() {
 		// RFC 7435 section 3: some protection is better than none.
-		c.MinVersion, c.CipherSuites = tls.VersionTLS10, oldSuites()
+		c.MinVersion, c.CipherSuites = tls.VersionTLS10, k.old
 	}
 	if k.classic {
 		c.CurvePreferences = classicCurves()
