@@ -38,6 +38,9 @@ func (s *speaker) authenticate(d dial) closing {
 	}
 	r, err := s.exchange(client)
 	switch {
+	case errors.As(err, new(*wire.SyntaxError)), errors.As(err, new(*protocolError)):
+		// Its text would be quoted, and may be what we said.
+		return closing{stage: stageAuth, err: &protocolError{stage: stageAuth, reason: "gave an answer that makes no sense"}}
 	case err != nil:
 		return closing{stage: stageAuth, err: brokenAt(stageAuth, err)}
 	case r.Code != 235:
@@ -87,17 +90,23 @@ func (l *login) Next([]byte) ([]byte, error) {
 	return []byte(word), nil
 }
 
-// hide is a reply without its text if that repeats what it was told: it goes into logs, and to the host MTA.
+// hide is a reply without its text if that repeats some of what it was told: it goes into logs, and to the host MTA.
 func (c *Credentials) hide(r wire.Reply) string {
-	text := r.String()
+	text := strings.Join(strings.Fields(r.Text), "")
 	for _, secret := range []string{c.Password, base64.StdEncoding.EncodeToString([]byte(c.Password)),
 		base64.StdEncoding.EncodeToString([]byte("\x00" + c.User + "\x00" + c.Password))} {
-		if strings.Contains(text, secret) {
-			return strconv.Itoa(r.Code) + " (its text repeats the credentials)"
+		secret = strings.Join(strings.Fields(secret), "")
+		for i := 0; i+secretRun <= len(secret) || i == 0; i++ {
+			if strings.Contains(text, secret[i:min(i+secretRun, len(secret))]) {
+				return strconv.Itoa(r.Code) + " " + r.Enhanced.String() + " (its text repeats the credentials)"
+			}
 		}
 	}
-	return text
+	return r.String()
 }
+
+// secretRun is how many octets in a row of a secret give some of it away.
+const secretRun = 6
 
 // maxAuthLine is how long AUTH with its initial response may be (RFC 4954 section 4: "no longer than 512 octets").
 const maxAuthLine = 512

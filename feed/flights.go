@@ -305,6 +305,9 @@ func (e *engine) obey(now time.Time, r *recipient, v verdict, again *recipientLi
 		again.push(r)
 	default:
 		r.tried |= 1 << r.at
+		if v.outcome.Class == Deferred {
+			r.deferred = v.outcome
+		}
 		if r.visits >= maxVisits {
 			e.conclude(now, r, v.outcome)
 			return

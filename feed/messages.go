@@ -72,6 +72,7 @@ type recipient struct {
 	next     *recipient // in the list of its place
 	twin     *recipient // the next recipient that shares this one's fate
 	outcome  *Outcome   // nil until settled
+	deferred *Outcome   // what the last host that would take it later said; nil is none
 	known    time.Duration
 	begun    time.Duration // of the last transaction; both since envelope.since
 	index    int32

@@ -117,7 +117,9 @@ func (e *engine) tlsFailed(s *session, why *tlsError) bool {
 	e.counts.TLSFailed++
 	e.observeFailure(s, why)
 	switch {
-	case why.final, h.hasTLS():
+	case why.again:
+		// The ticket is gone with it.
+	case why.final, s.plain, h.hasTLS():
 		return false // in the latter case it is well, and takes no more of us
 	case why.hello && !s.reduced:
 		h.limit.tlsFails(e.now, s.reduced)

@@ -1,6 +1,8 @@
 package feed
 
 import (
+	"crypto/sha256"
+	"crypto/sha512"
 	"errors"
 	"fmt"
 	"slices"
@@ -164,7 +166,7 @@ func daneOf(domain string, mx *resolver.MX) (*policy, *refusal) {
 	}
 	p := &policy{word: "dane", level: levelEncrypt, kind: PolicyTLSA, sni: d.Base}
 	for _, r := range d.Records {
-		p.strings = append(p.strings, r.String())
+		p.strings = append(p.strings, recordText(r))
 	}
 	slices.Sort(p.strings)
 	if dane.Usable(d.Records) {
@@ -172,6 +174,14 @@ func daneOf(domain string, mx *resolver.MX) (*policy, *refusal) {
 	}
 	p.key = fmt.Sprint("dane ", p.level, " ", d.Base, p.names, p.strings)
 	return p, nil
+}
+
+// recordText is a TLSA record as reports tell it and as policies are told apart by it: of a long one its digest.
+func recordText(r resolver.TLSA) string {
+	if len(r.Data) > sha512.Size {
+		return fmt.Sprintf("%d %d %d SHA-256:%x", r.Usage, r.Selector, r.Matching, sha256.Sum256([]byte(r.Data)))
+	}
+	return r.String()
 }
 
 // daneNames is the names that a certificate may have below a DANE-TA anchor. With DANE-EE none counts (RFC 7672 section 3.1.1). Section 3.2.2
@@ -260,6 +270,9 @@ func configured(d *Destination, mx *resolver.MX) *policy {
 	}
 	if mx.Configured && mx.Preference != resolver.FallbackPreference {
 		p.implicit, p.auth, p.inClear = d.Implicit && d.Mode != TLSOff, d.Auth, d.AuthInClear
+		if p.implicit && p.level == levelMay {
+			p.level = levelEncrypt // there is no plaintext to go back to
+		}
 	}
 	if p.implicit || p.auth != nil {
 		p.key += fmt.Sprintf(" %s %v %s", d.Domain, p.implicit, mx.Name)

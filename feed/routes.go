@@ -41,6 +41,7 @@ type route struct {
 	arrived    recipientList // only inside admit: recipients of one envelope, kept together
 	expected   bool          // its host is to be dialled as soon as it is known
 	unsettled  int           // recipients, twins included; while above 0 every candidate's host counts this route
+	replaced   bool          // out of the table, where the domain's next route is; its hosts still count it
 	refused    *Outcome      // what an exchanger that must not be used would have its recipients told; nil: there is none
 	sts        *sts.Policy
 	expires    time.Time
@@ -69,12 +70,15 @@ func routeID(domain string, n need) string {
 // routeOf finds the domain's route for messages of this need, or orders its lookup.
 func (e *engine) routeOf(now time.Time, domain string, n need) *route {
 	rt := e.routes[routeID(domain, n)]
-	stale := rt != nil && rt.state == routeKnown && rt.unsettled == 0 && now.After(rt.expires)
-	if rt != nil && !stale {
+	switch {
+	case rt != nil && (rt.state != routeKnown || !now.After(rt.expires)):
 		return rt
-	}
-	if stale {
+	case rt != nil && rt.unsettled == 0:
 		e.removeRoute(now, rt)
+	case rt != nil:
+		// A domain that is never without mail is asked for anew all the same: its exchangers change, and so do its policies. Those who
+		// are under way keep what they have.
+		rt.replaced = true
 	}
 	rt = &route{domain: domain, need: n}
 	e.routes[rt.id()] = rt
@@ -105,7 +109,11 @@ func (e *engine) disengage(now time.Time, rt *route) {
 	for _, c := range rt.candidates {
 		e.interest(c.host, -1)
 	}
-	if rt.state == routeKnown {
+	switch {
+	case rt.replaced:
+		rt.replaced = false // whoever still flies under it finds the next one
+		e.unname(now, rt)
+	case rt.state == routeKnown:
 		e.shelve(now, rt)
 	}
 }
@@ -147,6 +155,11 @@ func (e *engine) unshelve(now time.Time) {
 // removeRoute takes a route that nobody needs out of the table.
 func (e *engine) removeRoute(now time.Time, rt *route) {
 	delete(e.routes, rt.id())
+	e.unname(now, rt)
+}
+
+// unname lets go of a route's hosts.
+func (e *engine) unname(now time.Time, rt *route) {
 	for _, c := range rt.candidates {
 		c.host.named--
 		e.tidy(now, c.host)
@@ -318,7 +331,7 @@ func (e *engine) spread(now time.Time, rt *route, list *recipientList) {
 // place puts a recipient into the lane of the best host that is left for it, or settles it when none is: with what it met
 // last, or when that is nil with the reason why its hosts are down.
 func (e *engine) place(now time.Time, r *recipient, last *Outcome) {
-	if e.routes[r.route.id()] != r.route && e.reroute(now, r) {
+	if !r.route.replaced && e.routes[r.route.id()] != r.route && e.reroute(now, r) {
 		return
 	}
 	i := r.route.choose(now, r.tried)
@@ -328,6 +341,8 @@ func (e *engine) place(now time.Time, r *recipient, last *Outcome) {
 		h := r.route.candidates[i].host
 		h.torn = h.torn || h.silent && len(r.route.candidates) > 1
 		e.enqueue(h, r)
+	case last != nil && last.Class == Failed && last.Reply.Code == 0 && r.deferred != nil:
+		e.conclude(now, r, r.deferred) // what this host cannot take, another one may later
 	case last != nil && last.Class == Failed && r.route.refused != nil && r.route.refused.Class == Deferred:
 		e.conclude(now, r, r.route.refused) // what one refuses for good, the one that must not be used now might take later
 	case last != nil && (last.Class != Failed || !r.route.untried(r.tried)):

@@ -2,6 +2,7 @@ package feed
 
 import (
 	"crypto/tls"
+	"crypto/x509"
 	"testing"
 	"time"
 
@@ -173,8 +174,8 @@ func TestDANEDomainsShareSessions(t *testing.T) {
 	})
 }
 
-// TestOldTickets has a session that nobody verified resumed by one that needs verification.
-func TestOldTicketsProveNothing(t *testing.T) {
+// A ticket carries the certificate of the session before, at which another policy may not have looked.
+func TestTicketsServeOnePolicy(t *testing.T) {
 	for name, c := range map[string]struct {
 		names []string
 		want  string
@@ -191,16 +192,22 @@ func TestOldTicketsProveNothing(t *testing.T) {
 					w.sure("two.test", sts.Enforce)
 					require.Equal(t, []string{"delivered"}, w.send(shortContent, "a@one.test").wait(), "opportunistic TLS takes any")
 					time.Sleep(time.Minute)
-					assert.Equal(t, []string{c.want}, w.send(againContent, "a@two.test").wait(), "a policy does not, resumed or not")
-					if c.want == "delivered" {
-						assert.Positive(t, s.Stats().Resumed, "it was resumed")
-						return
-					}
-					w.finish()
-					assert.Positive(t, s.Stats().Unshaken, "the client ended the handshake")
-					assert.Len(t, s.Messages(), 1, "nothing was sent by the second session")
+					assert.Equal(t, []string{c.want}, w.send(againContent, "a@two.test").wait(), "a policy does not")
+					assert.Zero(t, s.Stats().Resumed, "no session is resumed under another policy")
 				})
 			})
 		}
+	}
+}
+
+// A host that renews its certificate may go on taking the tickets of the old one: what fails then is tried again without a ticket.
+func TestResumedSessionsAreJudgedAgain(t *testing.T) {
+	a := mxsim.NewAuthority("test")
+	kit := newTLSKit(TLS{Mode: TLSOpportunistic, Roots: a.Pool()})
+	for _, resumed := range []bool{false, true} {
+		state := tls.ConnectionState{DidResume: resumed, PeerCertificates: []*x509.Certificate{a.Issue("other.test").Leaf}}
+		var wrong *tlsError
+		require.ErrorAs(t, kit.verify(verify("mta-sts", []string{"mx1.test"}, "mx1.test"), state, new(protection)), &wrong, "another host's certificate is refused")
+		assert.Equal(t, resumed, wrong.again, "that of a resumed session may be an old one")
 	}
 }

@@ -31,6 +31,7 @@ type tlsError struct {
 	result string        // of RFC 8460 section 4.3
 	status wire.Enhanced // of recipients whose policy demands TLS
 	hello  bool          // it may be the form of our ClientHello
+	again  bool          // the session was resumed, and its certificate is that of the first one: the host may have another by now
 	final  bool          // an attack, or a broken server: plaintext must not be tried
 	err    error
 }
@@ -51,7 +52,7 @@ type tlsKit struct {
 
 func newTLSKit(c TLS) *tlsKit {
 	if c.Mode == TLSOff && len(c.Destinations)+len(c.Relays) == 0 {
-		return &tlsKit{roots: c.Roots, classic: c.Classic, gate: newGate(), old: oldSuites()}
+		return &tlsKit{roots: c.Roots, classic: c.Classic, gate: newGate(), old: oldSuites(), tickets: tls.NewLRUClientSessionCache(1)}
 	}
 	return &tlsKit{roots: c.Roots, classic: c.Classic, gate: newGate(), old: oldSuites(), tickets: tls.NewLRUClientSessionCache(c.Tickets)}
 }
@@ -62,7 +63,7 @@ func (k *tlsKit) config(d dial, found *protection) *tls.Config {
 	c := &tls.Config{
 		ServerName:         d.sni,
 		InsecureSkipVerify: true,
-		ClientSessionCache: k.tickets,
+		ClientSessionCache: tickets{k.tickets, d.policy.key},
 		MinVersion:         tls.VersionTLS12,
 		VerifyConnection:   func(s tls.ConnectionState) error { return k.verify(d.policy, s, found) },
 		// Small records at the beginning are for browsers. Here each would be a system call.
@@ -81,6 +82,36 @@ func (k *tlsKit) config(d dial, found *protection) *tls.Config {
 		c.ClientSessionCache = nil
 	}
 	return c
+}
+
+// tickets are those of sessions of one policy: a session is resumed with the certificate of the first one, which no other policy may have
+// looked at.
+type tickets struct {
+	tls.ClientSessionCache
+	policy string
+}
+
+func (t tickets) Get(server string) (*tls.ClientSessionState, bool) {
+	return t.ClientSessionCache.Get(t.policy + " " + server)
+}
+
+func (t tickets) Put(server string, s *tls.ClientSessionState) {
+	if s != nil && !worthKeeping(s) {
+		s = nil
+	}
+	t.ClientSessionCache.Put(t.policy+" "+server, s)
+}
+
+// maxTicket bounds what is kept of a session: a ticket, and the peer's certificates. Some 6 KiB are usual.
+const maxTicket = 24 << 10
+
+func worthKeeping(s *tls.ClientSessionState) bool {
+	ticket, state, err := s.ResumptionState()
+	if err != nil || state == nil {
+		return false
+	}
+	whole, err := state.Bytes()
+	return err == nil && len(ticket)+len(whole) <= maxTicket
 }
 
 // classicCurves are the key exchanges of small key shares.
@@ -116,6 +147,7 @@ func (k *tlsKit) verify(p *policy, s tls.ConnectionState, found *protection) err
 		found.complain = wrong
 		return nil
 	}
+	wrong.again = s.DidResume
 	return wrong
 }
 

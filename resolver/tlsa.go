@@ -12,7 +12,8 @@ import (
 // Caps on a set of TLSA records. What is beyond the first is left out; what is longer than the second is kept as unusable.
 const (
 	maxTLSA     = 32
-	maxTLSAData = 8192 // a certificate with a key of RFC 6698's time has 1 to 2 KiB
+	maxTLSAData = 8192     // a certificate with a key of RFC 6698's time has 1 to 2 KiB
+	maxTLSAAll  = 16 << 10 // octets of data of a set; records beyond are kept as unusable
 )
 
 // privateUse is the certificate usage of records that cannot be read (RFC 7218 section 2.1): no client can use it, and the record
@@ -22,9 +23,17 @@ const privateUse = 255
 // takeTLSA adds a TLSA record, usable or not: RFC 7672 section 2.2 wants TLS even where all records are unusable.
 func (f *facts) takeTLSA(rr *dns.TLSA) bool {
 	r := f.makeRare()
-	if len(r.tlsa) < maxTLSA {
-		r.tlsa = append(r.tlsa, newTLSA(rr))
+	if len(r.tlsa) == maxTLSA {
+		return true
 	}
+	record, all := newTLSA(rr), 0
+	for _, t := range r.tlsa {
+		all += len(t.Data)
+	}
+	if all+len(record.Data) > maxTLSAAll {
+		record.Usage, record.Data = privateUse, ""
+	}
+	r.tlsa = append(r.tlsa, record)
 	return true
 }
 

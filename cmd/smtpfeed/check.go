@@ -71,6 +71,9 @@ func examine(c Config, files int) []string {
 			c.SMTP.Sessions, fileReserve, need, files, max(files-fileReserve, 1)))
 	}
 	found = append(found, examineDeliveries(c.Log.Deliveries)...)
+	if d := c.TLS.Report.Directory; d != "" && !writable(d) && !(notThere(d) && writable(filepath.Dir(d))) {
+		found = append(found, fmt.Sprintf("tls.report.directory: %s is no directory that user %d may write to", d, os.Geteuid()))
+	}
 	if _, err := c.tls(); err != nil {
 		key, text, _ := strings.Cut(err.Error(), ": ")
 		found = append(found, key+": "+text)
@@ -170,21 +173,32 @@ func examineDirectory(key, dir string) []string {
 	return found
 }
 
-// examineDeliveries looks whether the delivery record file can be written, without creating it.
+// notThere says that nothing has this path.
+func notThere(path string) bool {
+	_, err := os.Stat(path)
+	return errors.Is(err, fs.ErrNotExist)
+}
+
+// examineDeliveries looks whether the delivery record file can be written.
 func examineDeliveries(path string) []string {
 	if path == "" || path == "-" {
 		return nil
 	}
+	return examineWritable("log.deliveries", path, `deliveries = ""`)
+}
+
+// examineWritable looks whether a file can be written, without creating it. Without says how to do without.
+func examineWritable(key, path, without string) []string {
 	info, err := os.Stat(path)
 	switch {
 	case err == nil && info.IsDir():
-		return []string{fmt.Sprintf("log.deliveries: %s is a directory: name a file in it", path)}
+		return []string{fmt.Sprintf("%s: %s is a directory: name a file in it", key, path)}
 	case err == nil && writable(path), err != nil && writable(filepath.Dir(path)):
 		return nil
 	case err == nil:
-		return []string{fmt.Sprintf("log.deliveries: %s is not writable for user %d", path, os.Geteuid())}
+		return []string{fmt.Sprintf("%s: %s is not writable for user %d", key, path, os.Geteuid())}
 	default:
-		return []string{fmt.Sprintf("log.deliveries: the directory %s does not exist or is not writable for user %d: create it, or set deliveries = \"\"", filepath.Dir(path), os.Geteuid())}
+		return []string{fmt.Sprintf("%s: the directory %s does not exist or is not writable for user %d: create it, or set %s", key, filepath.Dir(path), os.Geteuid(), without)}
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/netip"
+	"strings"
 	"time"
 
 	"golang.org/x/net/dns/dnsmessage"
@@ -19,12 +20,24 @@ func examineTLS(c Config, servers dnsServers) []hostcheck.Finding {
 		return []hostcheck.Finding{{Severity: hostcheck.Note, Where: "tls.mode", Text: "off: all mail goes in plaintext, whatever its receivers publish"}}
 	}
 	var found []hostcheck.Finding
+	for _, p := range c.DNS.TrustAD {
+		if p.Bits() == 0 {
+			found = append(found, hostcheck.Finding{Severity: hostcheck.Unsafe, Where: "dns.trust_ad",
+				Text: p.String() + " is everybody: whoever is between this machine and its name server decides which certificates are right", Mend: "name the servers that are reached over a safe way"})
+		}
+	}
 	if c.TLS.DANE {
 		for _, s := range servers {
 			if why := distrusted(c, s); why != "" {
 				found = append(found, hostcheck.Finding{Severity: hostcheck.Note, Where: "tls.dane", Text: s + " " + why + ": DANE does not protect mail",
 					Mend: "run a validating resolver on this machine (unbound), or name one in dns.trust_ad that is reached over a safe way"})
 			}
+		}
+	}
+	if c.TLS.MTASTS && c.TLS.Policies != "" {
+		for _, text := range examineWritable("tls.policies", c.TLS.Policies, `policies = ""`) {
+			found = append(found, hostcheck.Finding{Severity: hostcheck.Note, Where: "tls.policies",
+				Text: strings.TrimPrefix(text, "tls.policies: ") + "; until then MTA-STS policies are forgotten at each restart"})
 		}
 	}
 	if c.TLS.MTASTS && c.TLS.Roots == "" {

@@ -31,12 +31,13 @@ func TestExamineTLS(t *testing.T) {
 		{"one elsewhere is not believed", "", dnsServers{"192.0.2.53:53"}, "192.0.2.53:53 is not in dns.trust_ad"},
 		{"unless it is named", "[dns]\ntrust_ad = [\"192.0.2.0/24\"]\n", dnsServers{validating}, validating + " is not in dns.trust_ad"},
 		{"nobody needs it without DANE", "[tls]\ndane = false\n", dnsServers{plain}, ""},
+		{"the word of everybody is not believed", "[dns]\ntrust_ad = [\"0.0.0.0/0\"]\n", dnsServers{validating}, "unsafe: dns.trust_ad: 0.0.0.0/0 is everybody"},
 		{"no TLS at all is worth a word", "[tls]\nmode = \"off\"\n", dnsServers{plain}, "all mail goes in plaintext"},
 	} {
 		t.Run(c.rule, func(t *testing.T) {
 			conf, err := Parse("f", []byte(c.config))
 			require.NoError(t, err, "it is a configuration")
-			conf.TLS.Roots = "given" // what this machine has is not looked at
+			conf.TLS.Roots, conf.TLS.Policies = "given", "" // what this machine has is not looked at
 			var all []string
 			for _, f := range examineTLS(conf, c.servers) {
 				all = append(all, f.String())

@@ -70,6 +70,7 @@ func TestParseProblems(t *testing.T) {
 		{"no tickets", "[tls]\ntickets = 0\n", `f:2:1: tls.tickets: must be from 1 to 10000000`},
 		{"a destination without a mode", "[[tls.destination]]\ndomain = \"a.example\"\n", `f:1:3: tls.destination.1: "" is not one of off, opportunistic, required, verified`},
 		{"a destination that is no domain", "[[tls.destination]]\ndomain = \"a b\"\nmode = \"off\"\n", `f:2:1: tls.destination.1.domain: "a b" is not a domain; .*`},
+		{"a destination that is everybody", "[[tls.destination]]\ndomain = \"*\"\nmode = \"required\"\n", `f:3:1: tls.destination.1.mode: required for every domain is tls.mode's to say, .*`},
 		{"a destination verified by no name", "[[tls.destination]]\ndomain = \"a.example\"\nmode = \"verified\"\n", `f:1:3: tls.destination.1: verified needs names = .*`},
 		{"names that nobody looks at", "[[tls.destination]]\ndomain = \"a.example\"\nmode = \"required\"\nnames = [\"x.example\"]\n", `f:4:1: tls.destination.1.names: are looked at with verified only`},
 		{"the second destination of a domain", "[[tls.destination]]\ndomain = \"a.example\"\nmode = \"off\"\n[[tls.destination]]\ndomain = \"A.example\"\nmode = \"required\"\n", `f:5:1: tls.destination.2.domain: A.example stands here twice`},

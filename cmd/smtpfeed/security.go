@@ -114,6 +114,9 @@ func readCredentials(path string) (*feed.Credentials, error) {
 	if err != nil {
 		return nil, fmt.Errorf(`%w; write user = "..." and password = "..." into it, for the user smtpfeed runs as`, err)
 	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is not a file", path)
+	}
 	if info.Mode().Perm()&0o007 != 0 {
 		return nil, fmt.Errorf("%s may be read or changed by every user of this machine (mode %04o); chmod 0640 it, and chgrp it to smtpfeed's group", path, info.Mode().Perm())
 	}
@@ -193,6 +196,9 @@ func validateTLS(c Config, bad reporter) {
 		mode, ok := tlsModes[d.Mode]
 		if !ok {
 			bad(keyOr(key, ".mode", d.Mode), "%q is not one of off, opportunistic, required, verified", d.Mode)
+		}
+		if domain == "*" && (mode == feed.TLSOpportunistic || mode == feed.TLSRequired) {
+			bad(key+".mode", "%s for every domain is tls.mode's to say, where DANE and MTA-STS still count", d.Mode)
 		}
 		if mode == feed.TLSVerified && len(d.Names) == 0 {
 			bad(key, `verified needs names = ["mx.example.net"]: what the DNS says of the exchangers proves nothing`)

@@ -31,7 +31,13 @@ type record struct {
 // Usable says that at least one record can match something. If none can, the records demand TLS, but of no particular
 // certificate (RFC 7672 section 2.2).
 func Usable(records []resolver.TLSA) bool {
+	full := 0
 	for _, r := range records[:min(len(records), maxRecords)] {
+		if r.Matching == matchingFull {
+			if full++; full > maxFull {
+				continue
+			}
+		}
 		if _, ok := read(r); ok {
 			return true
 		}
@@ -46,14 +52,14 @@ func usable(records []resolver.TLSA) []record {
 	var strongest [4][2]uint8 // by usage and selector
 	full := 0
 	for _, t := range records[:min(len(records), maxRecords)] {
+		if t.Matching == matchingFull {
+			if full++; full > maxFull { // those that are none cost as much
+				continue
+			}
+		}
 		r, ok := read(t)
 		if !ok {
 			continue
-		}
-		if r.Matching == matchingFull {
-			if full++; full > maxFull {
-				continue
-			}
 		}
 		list = append(list, r)
 		s := &strongest[r.Usage][r.Selector]
