@@ -23,6 +23,8 @@ type protection struct {
 	verified bool   // the certificate is the one that the policy wants
 	resumed  bool
 	later    bool      // the host refused STARTTLS for now
+	quick    bool      // a ticket was at hand, and so a classic key exchange was offered alone
+	tickets  *tickets  // of the handshake; nil where none are used
 	complain *tlsError // why a policy that is being tested would not have been kept
 }
 
@@ -63,7 +65,6 @@ func (k *tlsKit) config(d dial, found *protection) *tls.Config {
 	c := &tls.Config{
 		ServerName:         d.sni,
 		InsecureSkipVerify: true,
-		ClientSessionCache: tickets{k.tickets, d.policy.key},
 		MinVersion:         tls.VersionTLS12,
 		VerifyConnection:   func(s tls.ConnectionState) error { return k.verify(d.policy, s, found) },
 		// Small records at the beginning are for browsers. Here each would be a system call.
@@ -73,45 +74,14 @@ func (k *tlsKit) config(d dial, found *protection) *tls.Config {
 		// RFC 7435 section 3: some protection is better than none.
 		c.MinVersion, c.CipherSuites = tls.VersionTLS10, k.old
 	}
-	if k.classic {
-		c.CurvePreferences = classicCurves()
+	if !d.reduced {
+		c.ClientSessionCache = found.useTickets(k, d)
 	}
-	if d.reduced {
-		// The post-quantum key share makes the ClientHello larger than a packet. Some firewalls drop the second one.
+	// The post-quantum key share makes the ClientHello larger than a packet. Some firewalls drop the second one.
+	if k.classic || d.reduced || found.quick {
 		c.CurvePreferences = classicCurves()
-		c.ClientSessionCache = nil
 	}
 	return c
-}
-
-// tickets are those of sessions of one policy: a session is resumed with the certificate of the first one, which no other policy may have
-// looked at.
-type tickets struct {
-	tls.ClientSessionCache
-	policy string
-}
-
-func (t tickets) Get(server string) (*tls.ClientSessionState, bool) {
-	return t.ClientSessionCache.Get(t.policy + " " + server)
-}
-
-func (t tickets) Put(server string, s *tls.ClientSessionState) {
-	if s != nil && !worthKeeping(s) {
-		s = nil
-	}
-	t.ClientSessionCache.Put(t.policy+" "+server, s)
-}
-
-// maxTicket bounds what is kept of a session: a ticket, and the peer's certificates. Some 6 KiB are usual.
-const maxTicket = 24 << 10
-
-func worthKeeping(s *tls.ClientSessionState) bool {
-	ticket, state, err := s.ResumptionState()
-	if err != nil || state == nil {
-		return false
-	}
-	whole, err := state.Bytes()
-	return err == nil && len(ticket)+len(whole) <= maxTicket
 }
 
 // classicCurves are the key exchanges of small key shares.
@@ -229,6 +199,10 @@ func handshakeError(err error) *tlsError {
 func protectionOf(s tls.ConnectionState, found protection) protection {
 	version := strings.Replace(tls.VersionName(s.Version), "TLS 1", "TLSv1", 1)
 	found.name, found.resumed = version+" "+tls.CipherSuiteName(s.CipherSuite), s.DidResume
+	if found.quick && !found.resumed {
+		found.tickets.spoil() // the next session makes a post-quantum key exchange again
+	}
+	found.tickets = nil
 	return found
 }
 
