@@ -19,7 +19,10 @@ const maxChallenges = 8
 var status478 = wire.Enhanced{Class: 4, Subject: 7, Detail: 8} // RFC 4954 section 6, of class 4: mail waits until the operator has seen to it
 
 // An authError is why we could not say who we are. It is the operator's to mend, so mail waits.
-type authError struct{ reason string }
+type authError struct {
+	reason string
+	status wire.Enhanced
+}
 
 func (e *authError) Error() string { return "authentication: " + e.reason }
 
@@ -43,6 +46,9 @@ func (s *speaker) authenticate(d dial) closing {
 		return closing{stage: stageAuth, err: &protocolError{stage: stageAuth, reason: "gave an answer that makes no sense"}}
 	case err != nil:
 		return closing{stage: stageAuth, err: brokenAt(stageAuth, err)}
+	case r.Code/100 == 4: // RFC 4954 section 6: the server has trouble of its own
+		s.quitNow()
+		return closing{stage: stageAuth, err: &authError{reason: mechanism + " was put off: " + who.hide(r), status: statusOf(r, 4)}}
 	case r.Code != 235:
 		return s.unauthenticated(d, mechanism+" was refused, check the credentials: "+who.hide(r))
 	}
@@ -53,7 +59,7 @@ func (s *speaker) authenticate(d dial) closing {
 func (s *speaker) unauthenticated(d dial, why string) closing {
 	s.config.Log.Error("relay: "+wire.Clean(why, 300), "addr", d.to.String(), "host", d.name, "credentials", d.policy.auth.Source)
 	s.quitNow()
-	return closing{stage: stageAuth, err: &authError{reason: why}}
+	return closing{stage: stageAuth, err: &authError{reason: why, status: status478}}
 }
 
 // mechanism is the first one that the host offers and we may use.

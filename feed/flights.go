@@ -370,7 +370,7 @@ func (e *engine) learnManners(now time.Time, s *session, t *trial) {
 	}
 	if t.insists {
 		h.limit.insists(now)
-		e.mark(s)
+		e.retirePlain(h)
 	}
 	if t.confused || t.desynced() && !t.noBDAT && !t.refusedEarly() {
 		h.limit.careful(now, t.flight.rode || !t.confused)

@@ -157,16 +157,18 @@ func (l *limit) insists(now time.Time) {
 	l.untilTLS = now.Add(l.life)
 }
 
-// expire forgets what was learned too long ago.
-func (l *limit) expire(now time.Time, recipients int) {
+// expire forgets what was learned too long ago. It says whether TLS is to be tried again.
+func (l *limit) expire(now time.Time, recipients int) (again bool) {
 	if !l.untilTLS.IsZero() && !now.Before(l.untilTLS) {
+		again = l.noTLS
 		l.noTLS, l.smallHello, l.wantsTLS, l.untilTLS = false, false, false, time.Time{}
 	}
 	if l.until.IsZero() || now.Before(l.until) {
-		return
+		return again
 	}
 	*l = limit{window: l.window, cap: l.cap, failures: l.failures, recipients: recipients, life: l.life, pipelines: l.pipelines, rides: l.rides,
 		noTLS: l.noTLS, smallHello: l.smallHello, wantsTLS: l.wantsTLS, untilTLS: l.untilTLS}
+	return again
 }
 
 // String is what was learned, in words, for status.

@@ -219,6 +219,11 @@ func (e *engine) carry(now time.Time, r *recipient) bool {
 		e.tell(now, r, c.outcome)
 	default:
 		r.place = placeTwin
+		if c.route.replaced { // its hosts are those that must not forget it
+			e.engage(c.route)
+			e.disengage(now, r.route)
+			r.route = c.route
+		}
 		if !c.wanted() {
 			e.want(c)
 		}

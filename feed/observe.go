@@ -61,14 +61,14 @@ func (e *engine) observeRoute(rt *route, r *resolver.Route) {
 
 // observeFlight tells of the session of a transaction, for those of its domains that it carries for the first time.
 func (e *engine) observeFlight(s *session, f *flight) {
-	if !e.observes() || s.host.policy.level == levelNone {
+	if !e.observes() || s.host.policy.level == levelNone || s.host.policy.kind == "" {
 		return
 	}
 	if s.told == nil || len(s.told) >= toldKept {
 		s.told = map[string]bool{} // one that comes again is counted again: a session of thousands of domains must not keep them all
 	}
 	for _, r := range f.recipients {
-		if s.told[r.route.domain] {
+		if r.route.need == needDelivery || s.told[r.route.domain] {
 			continue
 		}
 		s.told[r.route.domain] = true
@@ -87,13 +87,13 @@ func (e *engine) observeFlight(s *session, f *flight) {
 
 // observeFailure tells of a session that did not come to be, for the domains whose mail waits for its host.
 func (e *engine) observeFailure(s *session, why *tlsError) {
-	if !e.observes() {
+	if !e.observes() || s.host.policy.kind == "" {
 		return
 	}
 	told := map[string]bool{}
 	for _, l := range s.host.lanes {
 		for r := l.list.head; r != nil; r = r.next {
-			if told[r.route.domain] {
+			if r.route.need == needDelivery || told[r.route.domain] {
 				continue
 			}
 			told[r.route.domain] = true

@@ -41,7 +41,7 @@ type policy struct {
 	implicit bool         // TLS from the first octet
 	auth     *Credentials // nil is none
 	inClear  bool         // auth is used whatever the session's protection
-	kind     PolicyType   // what the Observer is told
+	kind     PolicyType   // what the Observer is told; "" is nothing
 	strings  []string     // of PolicyTLSA, likewise
 }
 
@@ -151,6 +151,7 @@ func requireTLS(r *resolver.Route, mx *resolver.MX, base *policy) (*policy, *ref
 		return nil, &refusal{failed: true, status: status5730, err: errNeedsTLS}
 	}
 	p := verify("requiretls", []string{mx.Name}, mx.Name)
+	p.kind = ""
 	if p.implicit, p.auth, p.inClear = base.implicit, base.auth, base.inClear; p.implicit || p.auth != nil {
 		p.key += " " + base.key
 	}
@@ -268,6 +269,7 @@ func configured(d *Destination, mx *resolver.MX) *policy {
 		p = usualPolicy(d.Mode)
 		p.key = fmt.Sprint("configured ", d.Mode)
 	}
+	p.kind = "" // what the receiver publishes does not count, so it is not told of
 	if mx.Configured && mx.Preference != resolver.FallbackPreference {
 		p.implicit, p.auth, p.inClear = d.Implicit && d.Mode != TLSOff, d.Auth, d.AuthInClear
 		if p.implicit && p.level == levelMay {

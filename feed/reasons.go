@@ -48,7 +48,7 @@ func hostOutcome(c closing, via *Via) *Outcome {
 			o.Err = nil
 		}
 	case errors.As(c.err, &auth):
-		o.Status = status478
+		o.Status = auth.status
 	case c.reply.Code/100 == 4:
 		o.Status, o.Err = statusOf(c.reply, 4), nil
 	case c.reply.Code != 0:

@@ -139,17 +139,17 @@ func TestAuthFails(t *testing.T) {
 		steps []mxsim.Step
 		want  string
 	}{
-		"refused":                      {"AUTH PLAIN", []mxsim.Step{mxsim.Expect("AUTH PLAIN "), mxsim.Reply("535 5.7.8 no"), mxsim.Bye()}, "deferred 4.7.8"},
-		"not now":                      {"AUTH PLAIN", []mxsim.Step{mxsim.Expect("AUTH PLAIN "), mxsim.Reply("454 4.7.0 not now"), mxsim.Bye()}, "deferred 4.7.8"},
-		"not offered":                  {"PIPELINING", []mxsim.Step{mxsim.Bye()}, "deferred 4.7.8"},
-		"another mechanism":            {"AUTH GSSAPI CRAM-MD5", []mxsim.Step{mxsim.Bye()}, "deferred 4.7.8"},
-		"a challenge for PLAIN":        {"AUTH PLAIN", []mxsim.Step{mxsim.Expect("AUTH PLAIN "), mxsim.Reply("334 AAAA"), mxsim.Expect("*"), mxsim.Reply("501 5.7.0 ok"), mxsim.Bye()}, "deferred 4.7.8"},
-		"no base64":                    {"AUTH LOGIN", []mxsim.Step{mxsim.Expect("AUTH LOGIN"), mxsim.Reply("334 %%%"), mxsim.ExpectEnd()}, "deferred 4.5.0"},
-		"two replies":                  {"AUTH PLAIN", []mxsim.Step{mxsim.Expect("AUTH PLAIN "), mxsim.Reply("235 ok", "250 more"), mxsim.ExpectEnd()}, "deferred 4.5.0"},
-		"success without end":          {"AUTH PLAIN", []mxsim.Step{mxsim.Expect("AUTH PLAIN "), mxsim.Reply("250 fine"), mxsim.Bye()}, "deferred 4.7.8"},
-		"a 5xx greeting of the server": {"AUTH PLAIN", []mxsim.Step{mxsim.Expect("AUTH PLAIN "), mxsim.Reply("421 4.3.2 away"), mxsim.Bye()}, "deferred 4.7.8"},
-		"the connection ends":          {"AUTH PLAIN", []mxsim.Step{mxsim.Expect("AUTH PLAIN "), mxsim.Drop()}, "deferred 4.4.2"},
-		"no answer":                    {"AUTH PLAIN", []mxsim.Step{mxsim.Expect("AUTH PLAIN "), mxsim.StallForever()}, "deferred 4.4.2"},
+		"refused":               {"AUTH PLAIN", []mxsim.Step{mxsim.Expect("AUTH PLAIN "), mxsim.Reply("535 5.7.8 no"), mxsim.Bye()}, "deferred 4.7.8"},
+		"not now":               {"AUTH PLAIN", []mxsim.Step{mxsim.Expect("AUTH PLAIN "), mxsim.Reply("454 4.7.0 not now"), mxsim.Bye()}, "deferred 4.7.0"},
+		"not offered":           {"PIPELINING", []mxsim.Step{mxsim.Bye()}, "deferred 4.7.8"},
+		"another mechanism":     {"AUTH GSSAPI CRAM-MD5", []mxsim.Step{mxsim.Bye()}, "deferred 4.7.8"},
+		"a challenge for PLAIN": {"AUTH PLAIN", []mxsim.Step{mxsim.Expect("AUTH PLAIN "), mxsim.Reply("334 AAAA"), mxsim.Expect("*"), mxsim.Reply("501 5.7.0 ok"), mxsim.Bye()}, "deferred 4.7.8"},
+		"no base64":             {"AUTH LOGIN", []mxsim.Step{mxsim.Expect("AUTH LOGIN"), mxsim.Reply("334 %%%"), mxsim.ExpectEnd()}, "deferred 4.5.0"},
+		"two replies":           {"AUTH PLAIN", []mxsim.Step{mxsim.Expect("AUTH PLAIN "), mxsim.Reply("235 ok", "250 more"), mxsim.ExpectEnd()}, "deferred 4.5.0"},
+		"success without end":   {"AUTH PLAIN", []mxsim.Step{mxsim.Expect("AUTH PLAIN "), mxsim.Reply("250 fine"), mxsim.Bye()}, "deferred 4.7.8"},
+		"going away":            {"AUTH PLAIN", []mxsim.Step{mxsim.Expect("AUTH PLAIN "), mxsim.Reply("421 4.3.2 away"), mxsim.Bye()}, "deferred 4.3.2"},
+		"the connection ends":   {"AUTH PLAIN", []mxsim.Step{mxsim.Expect("AUTH PLAIN "), mxsim.Drop()}, "deferred 4.4.2"},
+		"no answer":             {"AUTH PLAIN", []mxsim.Step{mxsim.Expect("AUTH PLAIN "), mxsim.StallForever()}, "deferred 4.4.2"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			inRelayWorld(t, Credentials{User: "me", Password: "se cret"}, func(t *testing.T, w *relayWorld) {

@@ -52,7 +52,9 @@ type session struct {
 
 // pump gives a host's sessions what they can take, and opens more when that is not enough.
 func (e *engine) pump(now time.Time, h *host) {
-	h.limit.expire(now, e.config.RecipientsPerTransaction)
+	if h.limit.expire(now, e.config.RecipientsPerTransaction) {
+		e.retirePlain(h)
+	}
 	for h.waiting > 0 || e.borrow(now, h) {
 		if len(h.ready)+len(h.clear) == 0 || !e.due(now, h) && !(e.borrow(now, h) && e.due(now, h)) {
 			break
@@ -70,6 +72,15 @@ func (e *engine) pump(now time.Time, h *host) {
 		}
 	}
 	for e.wantsSession(now, h) && e.open(now, h) {
+	}
+}
+
+// retirePlain lets the sessions go that are plaintext since TLS had failed: a busy host would be spoken to by them for ever.
+func (e *engine) retirePlain(h *host) {
+	for _, s := range slices.Clone(h.sessions) {
+		if s.plain && s.state != sessionDialing {
+			e.retire(s)
+		}
 	}
 }
 

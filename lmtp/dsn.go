@@ -66,10 +66,8 @@ func isPrintable(s string) bool {
 	return true
 }
 
-// xtextLen is the length of printable ASCII as xtext (RFC 3461 section 4): what a command line has room for is that.
-func xtextLen(s string) int {
-	return len(s) + 2*(strings.Count(s, "+")+strings.Count(s, "=")+strings.Count(s, " "))
-}
+// xtextLen is the length of a text as xtext, as we write it (RFC 3461 section 4): what a command line has room for is that.
+func xtextLen(s string) int { return len(wire.EncodeXText(s)) }
 
 // notifyOf is one word of NOTIFY; 0 is another.
 func notifyOf(word []byte) wire.Notify {

@@ -56,7 +56,8 @@ func (s *server) missed(now time.Time) {
 }
 
 // choose returns the server for a question's next transmission: the first healthy one in configured order at first, and the
-// one behind the last asked from then on. With none healthy the turn goes round all the same.
+// one behind the last asked from then on. With none healthy the turn goes round all the same. For DANE a healthy server that is not trusted is
+// passed over while a trusted one is: it would make an insecure answer of what the trusted one refuses as bogus.
 func (u *upstream) choose(now time.Time, q *question) *server {
 	start := 0
 	for i, s := range u.servers {
@@ -65,10 +66,19 @@ func (u *upstream) choose(now time.Time, q *question) *server {
 		}
 	}
 	n := len(u.servers)
+	var second *server
 	for i := range n {
-		if s := u.servers[(start+i)%n]; s.healthy(now) {
+		s := u.servers[(start+i)%n]
+		switch {
+		case !s.healthy(now):
+		case s.trusted || !u.secure:
 			return s
+		case second == nil:
+			second = s
 		}
+	}
+	if second != nil {
+		return second
 	}
 	return u.servers[start%n]
 }

@@ -23,6 +23,8 @@ type upstream struct {
 	cancel  context.CancelFunc
 	work    sync.WaitGroup
 
+	secure bool // trusted servers are asked before others, whatever they say; never changes
+
 	// From whoever gave the sender something to do, to the sender. Capacity 1: more than one nudge says nothing new.
 	wake chan struct{}
 
@@ -47,7 +49,9 @@ func newUpstream(c Config, done func([]answer)) *upstream {
 		u.form = wantAD
 	}
 	for _, addr := range c.Servers {
-		u.servers = append(u.servers, &server{addr: addr, trusted: c.trusts(addr)})
+		s := &server{addr: addr, trusted: c.trusts(addr)}
+		u.servers = append(u.servers, s)
+		u.secure = u.secure || c.DANE && s.trusted
 	}
 	u.work.Go(u.run)
 	return u

@@ -193,7 +193,7 @@ func defaults() Config {
 			DownTime: seconds(60), LimitsTTL: seconds(3600), GatherTime: seconds(2), ChunkingFrom: 256 << 10,
 			Prohibited: []Prefix{{}}, Fallback: []string{},
 		},
-		TLS:    TLSSection{Mode: "opportunistic", DANE: true, MTASTS: true, Policies: "/var/lib/smtpfeed/policies.json", Tickets: 10_000, PostQuantum: true},
+		TLS:    TLSSection{Mode: "opportunistic", DANE: true, MTASTS: true, Policies: "/var/lib/smtpfeed/policies.sts", Tickets: 10_000, PostQuantum: true},
 		Log:    LogSection{Deliveries: "/var/log/smtpfeed/deliveries.jsonl", Wait: seconds(30)},
 		Ledger: LedgerSection{Path: "/var/lib/smtpfeed/ledger.db", Sync: "process", Wait: seconds(5), Linger: seconds(600), Keep: seconds(5 * 86400), Recipients: 1_000_000},
 		Admin:  AdminSection{Listen: Listen{"unix:/run/smtpfeed/admin.sock"}},

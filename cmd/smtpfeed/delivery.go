@@ -81,8 +81,10 @@ func (d *delivery) openParts(c Config, readOnly bool, log *slog.Logger) (tls fee
 	if c.TLS.Report.Mail {
 		rep.Mail = d.submitter.report
 	}
-	d.reporter, err = tlsrpt.Open(rep)
-	return tls, err
+	if d.reporter, err = tlsrpt.Open(rep); err != nil { // no reason not to deliver
+		log.Error("no reports on TLS are made: tls.report.directory", "error", err)
+	}
+	return tls, nil
 }
 
 // closeParts ends what openParts made.

@@ -167,9 +167,9 @@ func (e explanation) writeApart(w io.Writer) {
 		fmt.Fprintf(w, "%s%s:", header, at)
 		header = ""
 		for i, g := range groups {
-			fmt.Fprintf(w, "%s %s of %s wants %s", []string{"", ";"}[min(i, 1)], count(g.Recipients, "recipient"), e.domainsOf(g), g.Policy)
+			fmt.Fprintf(w, "%s %s of %s: %s", []string{"", ";"}[min(i, 1)], count(g.Recipients, "recipient"), e.domainsOf(g), g.Policy)
 		}
-		fmt.Fprintln(w, ": sessions are shared only where the policy on TLS is the same")
+		fmt.Fprintln(w, ". Sessions are shared only where the policy on TLS is the same")
 	}
 	if header == "" {
 		fmt.Fprintln(w)

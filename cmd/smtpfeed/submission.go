@@ -23,6 +23,8 @@ import (
 const (
 	// submissionBudget is how long the host MTA may take for mail of ours: recipients wait for it whose replies are due.
 	submissionBudget = 25 * time.Second
+	// submissionPause is how long it is left alone when it did not take it.
+	submissionPause = 1500 * time.Millisecond
 	// leastSubmission is how long it has at least.
 	leastSubmission = 2 * time.Second
 	// submissionDomain stands for the host MTA in the submitter's own routing map, which has nothing else.
@@ -81,20 +83,42 @@ func (a answer) Settle(list []feed.Settlement) {
 	}
 }
 
-// submit sends a message from the null reverse-path, and returns when the host MTA has it.
+// errRefused says that the host MTA does not want a message of ours, and will not another time.
+var errRefused = errors.New("submission: refused")
+
+// submit sends a message from the null reverse-path, and returns when the host MTA has it. One that is away for a moment is tried again
+// for as long as ctx lets it.
 func (s *submitter) submit(ctx context.Context, to wire.Address, p feed.Params, content []byte) error {
 	var body wire.BodyWriter
 	body.Write(content)
+	whole := body.Body()
+	for {
+		err := s.submitOnce(ctx, to, p, whole)
+		if err == nil || errors.Is(err, errRefused) || ctx.Err() != nil {
+			return err
+		}
+		select {
+		case <-time.After(submissionPause):
+		case <-ctx.Done():
+			return err
+		}
+	}
+}
+
+func (s *submitter) submitOnce(ctx context.Context, to wire.Address, p feed.Params, body *wire.Body) error {
 	settled := make(answer, 1)
 	e := &feed.Envelope{ID: "own" + strconv.FormatUint(s.number.Add(1), 36), Params: p, Recipients: []wire.Address{to},
-		Routes: []string{submissionDomain}, Body: body.Body(), Deadline: time.Now().Add(submissionBudget), Sink: settled}
+		Routes: []string{submissionDomain}, Body: body, Deadline: time.Now().Add(submissionBudget), Sink: settled}
 	s.feeder.Send(e)
 	select {
 	case o := <-settled:
-		if o.Class == feed.Delivered {
+		switch o.Class {
+		case feed.Delivered:
 			return nil
+		case feed.Failed:
+			return fmt.Errorf("%w: %s", errRefused, o.Reason())
 		}
-		return fmt.Errorf("submission: %s %s", o.Class, o.Reason())
+		return fmt.Errorf("submission: %s", o.Reason())
 	case <-ctx.Done():
 		s.feeder.Cancel(e)
 		return ctx.Err()
@@ -124,6 +148,9 @@ func (s *submitter) notify(n lmtp.Notice) error {
 	if n.Deadline.After(until) {
 		until = n.Deadline
 	}
+	if most := time.Now().Add(submissionBudget); most.Before(until) {
+		until = most
+	}
 	ctx, cancel := context.WithDeadline(context.Background(), until)
 	defer cancel()
 	return s.submit(ctx, n.From, feed.Params{EightBitMIME: m.EightBit, SMTPUTF8: m.SMTPUTF8}, m.Content)
@@ -148,5 +175,7 @@ func (s *submitter) report(ctx context.Context, m tlsrpt.Mail) error {
 	if err != nil {
 		return err
 	}
+	ctx, cancel := context.WithTimeout(ctx, submissionBudget)
+	defer cancel()
 	return s.submit(ctx, to, feed.Params{}, m.Message)
 }

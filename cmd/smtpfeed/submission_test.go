@@ -101,7 +101,7 @@ func TestHostMTAThatDoesNotTakeMail(t *testing.T) {
 	l.Close()
 	_, refusing := hostMTA(t, mxsim.Config{Rcpt: func(string, int) string { return "550 5.1.1 nobody" }})
 	_, full := hostMTA(t, mxsim.Config{Mail: func(string) string { return "452 4.3.1 full" }})
-	for rule, c := range map[string]struct{ host, says string }{"it is down": {closed, "deferred"}, "it refuses the recipient": {refusing, "nobody"}, "it is full": {full, "full"}} {
+	for rule, c := range map[string]struct{ host, says string }{"it is down": {closed, "refused"}, "it refuses the recipient": {refusing, "nobody"}, "it is full": {full, "full"}} {
 		t.Run(rule, func(t *testing.T) {
 			assert.ErrorContains(t, submitterTo(t, c.host).notify(relayed(t)), c.says, "the caller is told, and does not wait for ever")
 		})
