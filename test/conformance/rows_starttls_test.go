@@ -264,7 +264,7 @@ func insistingRows() []row {
 	hopeless.want, hopeless.conns, hopeless.channel = all("P 5.7.10"), some, inTLS
 	notOffered := row{id: "TLS-14", rule: "530 in plaintext, and STARTTLS is not offered: the refusal is final", want: all("P 5.7.0"), then: notAsked, faults: []fault{insists}}
 	refused := offering("TLS-14", "530 in plaintext, and STARTTLS is refused", fault{at: atStartTLS, times: always, do: do(say("454 4.7.0 no"))}, insists)
-	refused.want, refused.channel, refused.conns = all("P"), inTLS, some
+	refused.want, refused.channel, refused.conns = all("T 4.7.4"), inTLS, some // it says that it is for now
 	google := fault{at: atRcpt, when: inPlain, times: always, do: do(say("421 4.7.0 TLS required for RCPT domain"), fin)}
 	gmail := row{id: "TLS-14", rule: "421 4.7.0 TLS required, and STARTTLS is not offered", want: all("T 4.7.0"), conns: some, faults: []fault{google}}
 	return []row{recovered, hopeless, notOffered, refused, gmail}

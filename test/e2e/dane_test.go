@@ -185,7 +185,7 @@ func (k *kept) explain(t *testing.T, d *feedd.Daemon) {
 	assert.Zero(t, status, "all of that can be explained")
 	_, why, _ := strings.Cut(out, "\nNOT SHARED\n")
 	address := regexp.QuoteMeta(k.doors["fits"].addr)
-	assert.Regexp(t, `^`+address+`: .*key\.secure\.example wants dane.*none\.secure\.example wants opportunistic`, why, "the policies differ")
+	assert.Regexp(t, `^`+address+`: .*key\.secure\.example: dane .*none\.secure\.example: opportunistic`, why, "the policies differ")
 	assert.Regexp(t, `(?m)^spoilt\.secure\.example .*TLSA`, why, "and what cannot be known is no policy")
 }
 
