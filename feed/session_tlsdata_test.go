@@ -82,7 +82,7 @@ func TestRecordsThatAreNoReplies(t *testing.T) {
 			inTLSWorld(t, nil, func(t *testing.T, w *tlsWorld) {
 				p := w.play(best, mxsim.Script{inside(mxsim.HandshakeSealed(w.server), "PIPELINING"), mxsim.ExpectAll("MAIL", "RCPT", "DATA"), c.between,
 					mxsim.Reply("250 ok", "250 ok", "354 go"), c.within, mxsim.ReadOctets(100 << 10), c.within, mxsim.ReadBody(), c.between,
-					mxsim.Stall(time.Second), mxsim.Reply("250 ok"), c.between, mxsim.Bye()})
+					mxsim.Stall(time.Second), mxsim.Reply("250 ok"), c.between, mxsim.Expect("QUIT")})
 				assert.Equal(t, []string{"delivered"}, w.send(text(200<<10), "a@one.test").wait(), "mail is delivered")
 				w.finish()
 				assert.NoError(t, p.Err(), "the client keeps to the script")

@@ -292,6 +292,10 @@ func (e *engine) sessionOpened(now time.Time, ev opened) {
 	e.familyOf(h, s.addr).works()
 	h.limit.opened(len(h.sessions) - h.dialing)
 	h.limit.offered(now, ev.caps)
+	if s.plain && !h.limit.noTLS {
+		s.state = sessionReady
+		e.mark(s) // that was forgotten, or found to be wrong, while it was on its way
+	}
 	e.restSession(now, s)
 	e.won(now, s, wasDoubtful)
 }

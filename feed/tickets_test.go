@@ -55,3 +55,36 @@ func TestLargeTicketsAreNotKept(t *testing.T) {
 		assert.Zero(t, s.Stats().Resumed, "of which the second one is new too")
 	})
 }
+
+// tls.post_quantum = false.
+func TestClassicKeyExchange(t *testing.T) {
+	for rule, classic := range map[string]bool{"by default a post-quantum one is offered": false, "the operator may spare it": true} {
+		t.Run(rule, func(t *testing.T) {
+			inTLSWorld(t, func(c *Config) { c.TLS.Classic = classic }, func(t *testing.T, w *tlsWorld) {
+				var offered []tls.CurveID
+				server := w.server.Clone()
+				server.GetConfigForClient = func(h *tls.ClientHelloInfo) (*tls.Config, error) {
+					offered = h.SupportedCurves
+					return w.server, nil
+				}
+				w.serve(best, mxsim.Config{TLS: server})
+				require.Equal(t, []string{"delivered"}, w.send(shortContent, "a@one.test").wait(), "mail is delivered")
+				assert.Equal(t, !classic, slices.Contains(offered, tls.X25519MLKEM768), "what is offered")
+			})
+		})
+	}
+}
+
+// tls.tickets bounds how many servers' sessions are remembered.
+func TestTicketsAreBounded(t *testing.T) {
+	inTLSWorld(t, func(c *Config) { c.TLS.Tickets = 1 }, func(t *testing.T, w *tlsWorld) {
+		w.table.set("three.test", "10 mx3.test "+backup)
+		first, other := w.serve(best, mxsim.Config{TLS: w.server}), w.serve(backup, mxsim.Config{TLS: w.server.Clone()})
+		for _, to := range []string{"a@one.test", "a@three.test", "b@three.test", "b@one.test"} {
+			require.Equal(t, []string{"delivered"}, w.send("Subject: "+to+"\r\n\r\n", to).wait(), "mail is delivered")
+			time.Sleep(time.Minute)
+		}
+		assert.EqualValues(t, 1, other.Stats().Resumed, "the last server's session is resumed")
+		assert.Zero(t, first.Stats().Resumed, "the one before it is forgotten")
+	})
+}

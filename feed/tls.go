@@ -53,9 +53,6 @@ type tlsKit struct {
 }
 
 func newTLSKit(c TLS) *tlsKit {
-	if c.Mode == TLSOff && len(c.Destinations)+len(c.Relays) == 0 {
-		return &tlsKit{roots: c.Roots, classic: c.Classic, gate: newGate(), old: oldSuites(), tickets: tls.NewLRUClientSessionCache(1)}
-	}
 	return &tlsKit{roots: c.Roots, classic: c.Classic, gate: newGate(), old: oldSuites(), tickets: tls.NewLRUClientSessionCache(c.Tickets)}
 }
 

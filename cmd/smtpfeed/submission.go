@@ -83,8 +83,8 @@ func (a answer) Settle(list []feed.Settlement) {
 	}
 }
 
-// errRefused says that the host MTA does not want a message of ours, and will not another time.
-var errRefused = errors.New("submission: refused")
+// errFinal says that a message of ours is not to be tried again: the host MTA does not want it, or may have it.
+var errFinal = errors.New("submission: not tried again")
 
 // submit sends a message from the null reverse-path, and returns when the host MTA has it. One that is away for a moment is tried again
 // for as long as ctx lets it.
@@ -94,7 +94,7 @@ func (s *submitter) submit(ctx context.Context, to wire.Address, p feed.Params, 
 	whole := body.Body()
 	for {
 		err := s.submitOnce(ctx, to, p, whole)
-		if err == nil || errors.Is(err, errRefused) || ctx.Err() != nil {
+		if err == nil || errors.Is(err, errFinal) || ctx.Err() != nil {
 			return err
 		}
 		select {
@@ -112,11 +112,11 @@ func (s *submitter) submitOnce(ctx context.Context, to wire.Address, p feed.Para
 	s.feeder.Send(e)
 	select {
 	case o := <-settled:
-		switch o.Class {
-		case feed.Delivered:
+		switch {
+		case o.Class == feed.Delivered:
 			return nil
-		case feed.Failed:
-			return fmt.Errorf("%w: %s", errRefused, o.Reason())
+		case o.Class == feed.Failed, o.Uncertain: // in doubt one too few is better: it is issued once
+			return fmt.Errorf("%w: %s", errFinal, o.Reason())
 		}
 		return fmt.Errorf("submission: %s", o.Reason())
 	case <-ctx.Done():

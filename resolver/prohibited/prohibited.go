@@ -1,4 +1,3 @@
-// Package prohibited knows whether an address leads to where no mail and no policy may be fetched or sent on the word of DNS.
 package prohibited
 
 import (
