@@ -229,7 +229,8 @@ func (e *engine) drain(now time.Time) {
 	for _, rt := range sorted(e.routes) {
 		if rt.state == routeResolving { // nobody waits for it any more
 			for r := rt.waiting.head; r != nil; r = r.next {
-				r.envelope.message.asking--
+				r.envelope.message.tide.asking--
+				e.unhold(r.envelope.message.stream)
 			}
 			delete(e.routes, rt.id())
 		}

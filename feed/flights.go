@@ -50,7 +50,7 @@ func (e *engine) transmit(now time.Time, s *session) bool {
 	e.timers.stop(&s.idle)
 	h.cutAt = now
 	if l := h.laneOf[rs[0].envelope.message]; l != nil && len(rs) >= h.sizeOf(l.message) {
-		l.since = now // what was left for another reason has waited long enough
+		l.since, l.routed = now, l.message.tide.routed // what was left for another reason has waited long enough
 	}
 	e.lastTransaction++
 	s.begun++

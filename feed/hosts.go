@@ -60,6 +60,7 @@ type host struct {
 type lane struct {
 	message *message
 	since   time.Time // its first recipient came, or the last transaction was cut
+	routed  int       // of the message's recipients, until then
 	flow    uint32    // of the message, in whose list of held hosts this one stands
 	list    recipientList
 	waiting int // wanted recipients in list; the others left it in spirit and are passed over by a cut
@@ -182,7 +183,7 @@ func (e *engine) requeue(h *host, m *message, list *recipientList) {
 func (e *engine) laneFor(h *host, m *message) *lane {
 	l := h.laneOf[m]
 	if l == nil {
-		l = &lane{message: m, since: e.now}
+		l = &lane{message: m, since: e.now, routed: m.tide.routed}
 		h.laneOf[m] = l
 		h.lanes = append(h.lanes, l)
 	}

@@ -52,12 +52,13 @@ func checkInvariants(t testing.TB, e *engine) {
 		require.True(t, unsettled == 0 || env.budget.slot > 0, "an unsettled envelope has its budget's timer")
 	}
 	for _, m := range e.messages {
-		require.Equal(t, asking[m], m.asking, "a message counts its recipients that wait for a lookup")
+		require.Equal(t, asking[m], m.tide.asking, "a message counts its recipients that wait for a lookup")
 		require.Same(t, e.streams[m.key], m.stream, "a message has the stream of its key")
 	}
-	for _, st := range e.streams {
+	for key, st := range e.streams {
 		require.Positive(t, st.quiet.slot, "a stream ends by itself")
-		require.True(t, st.flowing || len(st.held) == 0, "nobody is held when nothing flows")
+		m := e.messages[key]
+		require.True(t, st.flowing || len(st.held) == 0 || m == nil || m.tide.asking > 0, "nobody is held when nothing flows")
 	}
 	for r, n := range census {
 		require.Equal(t, 1, n, "no recipient is in two places: %s", r.address())

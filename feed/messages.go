@@ -16,8 +16,7 @@ type message struct {
 	verp    *VERP      // the rule that makes each recipient's copy personal; nil is none
 	carrier map[wire.Address]*recipient
 	since   time.Time // the first envelope's hand-over
-	asking  int       // carriers that wait for a lookup
-	heard   time.Time // when such a lookup was answered last
+	tide    tide      // how the answers to its lookups come in
 	refs    int       // unsettled envelopes plus transactions in flight
 	stream  *stream   // how its envelopes come in
 	id      MessageID // its name in the ledger; zero without one

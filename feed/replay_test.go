@@ -176,6 +176,10 @@ func parseConfig(t *testing.T, line string) Config {
 			d, err := time.ParseDuration(value)
 			require.NoError(t, err)
 			c.HedgeDelay = d
+		case "gather":
+			d, err := time.ParseDuration(value)
+			require.NoError(t, err)
+			c.GatherTime = d
 		case "recipients":
 			c.RecipientsPerTransaction = n
 		case "piggyback":

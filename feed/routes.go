@@ -188,8 +188,9 @@ func (e *engine) settleRoute(now time.Time, rt *route, ev resolved) {
 	rt.waiting = recipientList{}
 	for r := list.head; r != nil; r = r.next {
 		m := r.envelope.message
-		m.asking--
-		m.heard = now
+		if m.tide.answered(now); m.tide.asking == 0 {
+			e.unhold(m.stream)
+		}
 		for t := r; t != nil; t = t.twin {
 			t.known = now.Sub(t.envelope.since)
 		}
@@ -313,7 +314,7 @@ func (e *engine) spread(now time.Time, rt *route, list *recipientList) {
 		for !list.empty() {
 			r := list.pop()
 			r.place = placeRoute
-			r.envelope.message.asking++
+			r.envelope.message.tide.asking++
 			rt.waiting.push(r)
 		}
 		return
@@ -324,6 +325,7 @@ func (e *engine) spread(now time.Time, rt *route, list *recipientList) {
 			r.place = placeDone
 			continue
 		}
+		r.envelope.message.tide.routed++
 		e.place(now, r, nil)
 	}
 }
@@ -363,7 +365,7 @@ func (e *engine) reroute(now time.Time, r *recipient) bool {
 		return false
 	}
 	r.place = placeRoute
-	r.envelope.message.asking++
+	r.envelope.message.tide.asking++
 	r.route.waiting.push(r)
 	return true
 }

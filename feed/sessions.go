@@ -63,10 +63,6 @@ func (e *engine) pump(now time.Time, h *host) {
 		if s == nil {
 			break
 		}
-		if e.holds(now, s) {
-			h.ready = append(h.ready, s)
-			return
-		}
 		if !e.transmit(now, s) {
 			e.retire(s)
 		}

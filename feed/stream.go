@@ -23,8 +23,8 @@ type stream struct {
 	gap         time.Duration // of late, the longest between two of them
 	parallel    bool          // one came while another one was under way: the host MTA does not wait for replies before it goes on
 	flowing     bool          // more are to be expected
-	flows       uint32        // how often that began
-	held        []*host       // with a lane that waits for it; perhaps some that do no longer
+	flows       uint32        // how often that began, or all that waited was let go
+	held        []*host       // with a lane that waits for it, or for answers to lookups; perhaps some that do no longer
 	quiet       timer         // ends the flow, and later the stream
 }
 
@@ -96,9 +96,15 @@ func (e *engine) calm(now time.Time, key messageKey, st *stream) {
 // ebb ends a flow: what waited for more goes.
 func (e *engine) ebb(now time.Time, st *stream) {
 	st.flowing = false
+	e.unhold(st)
+	e.timers.set(&st.quiet, now.Add(streamKeep))
+}
+
+// unhold looks again at the hosts that wait for more of a stream's message.
+func (e *engine) unhold(st *stream) {
 	for _, h := range st.held {
 		e.wake(h)
 	}
 	st.held = nil
-	e.timers.set(&st.quiet, now.Add(streamKeep))
+	st.flows++
 }
