@@ -47,11 +47,13 @@
 //	sessions.go   connections: the host's and the process's budget, rest and idle timeout
 //	gather.go     when a transaction waits for more to ride along
 //	stream.go     whether more envelopes of a message are to be expected
+//	tide.go       whether more answers to its lookups are, soon
 //	hedge.go      what is tried beside a dial that does not answer
 //	flights.go    transactions in the hands of sessions: orders out, reports in
 //	outcome.go    the table: what a report means for each recipient, and only here
 //	reasons.go    what is told of hosts and domains that no transaction reached
-//	limit.go      what a host was seen to take: concurrency, recipients, domains, messages, pipelining, TLS
+//	server.go     what hosts share that differ in policy only: the sessions they may have together, and what was learned
+//	limit.go      what a server was seen to take: concurrency, recipients, domains, messages, pipelining; and a host of TLS
 //	observe.go    how TLS went, for the Observer; what follows when it fails
 //	debts.go      what was delivered and is not known to be taken by the host MTA: what it sends again is answered from there
 //	keeping.go    deliveries on their way into the ledger, and the replies that wait for them
@@ -136,7 +138,8 @@
 // answers again. What stays uncertain, a dot without a reply, is in no ledger: there, one of two copies must be risked.
 //
 // Host MTAs hand a list over in parts, several at a time. While more are to be expected, what does not fill a transaction yet waits for
-// them, so that the parts cost what one envelope costs: until none has come for a moment, and at most for Config.GatherTime.
+// them, so that the parts cost what one envelope costs: until none has come for a moment, and at most for Config.GatherTime. So it is with
+// the answers to the lookups of a list, while they come in as a flood.
 //
 // # Invariants
 //
@@ -175,8 +178,7 @@
 // A server that says 250 in the middle of a body, when the rest and the end of data are on their way already, is believed: nobody could
 // tell that from the final reply.
 //
-// That a server knows only HELO is not remembered. Limits are learned per policy: an exchanger that domains of two policies share is two hosts
-// here, each with its own sessions and what was learned of it.
+// That a server knows only HELO is not remembered. That an exchanger is down is found for each policy that its domains have.
 //
 // Below a DANE-TA record a certificate may, by RFC 7672 section 3.2.2, also be for the recipient's domain. It may here only where the exchanger's name
 // lies in that domain: else each of a provider's domains would need sessions of its own.

@@ -24,6 +24,7 @@ type engine struct {
 	streams   map[messageKey]*stream // of messages, and for a while of those that have ended
 	routes    map[string]*route
 	hosts     map[string]*host
+	servers   map[string]*server
 	sessions  map[sessionID]*session
 	forsaken  map[sessionID]bool // given up by the watchdog, and not ended yet
 	timers    timers
@@ -83,7 +84,7 @@ func (c *counts) settled(o *Outcome) {
 
 func newEngine(c Config) *engine {
 	e := &engine{config: c, envelopes: map[string]*envelope{}, messages: map[messageKey]*message{}, coming: map[source]int{}, streams: map[messageKey]*stream{},
-		routes: map[string]*route{}, hosts: map[string]*host{}, sessions: map[sessionID]*session{}, forsaken: map[sessionID]bool{}}
+		routes: map[string]*route{}, hosts: map[string]*host{}, servers: map[string]*server{}, sessions: map[sessionID]*session{}, forsaken: map[sessionID]bool{}}
 	e.asking, e.usual = map[string][]*route{}, usualPolicy(c.TLS.Mode)
 	e.relays, e.destinations = destinationsOf(c.TLS.Relays), destinationsOf(c.TLS.Destinations)
 	e.shelfTimer.due = e.sweepShelf
@@ -213,7 +214,7 @@ func (e *engine) dialAhead(now time.Time, rt *route) {
 	if i < 0 || len(e.sessions) >= e.config.Sessions/2 || now.Before(e.exhausted) {
 		return
 	}
-	if h := rt.candidates[i].host; len(h.sessions) == 0 && h.waiting == 0 {
+	if h := rt.candidates[i].host; len(h.sessions) == 0 && h.waiting == 0 && h.room() {
 		e.counts.Ahead++
 		e.open(now, h)
 	}

@@ -369,7 +369,7 @@ func (e *engine) learnManners(now time.Time, s *session, t *trial) {
 		h.limit.plain(now)
 	}
 	if t.insists {
-		h.limit.insists(now)
+		h.tls.insists(now)
 		e.retirePlain(h)
 	}
 	if t.confused || t.desynced() && !t.noBDAT && !t.refusedEarly() {

@@ -29,7 +29,7 @@ func (e *engine) gathers(now time.Time, h *host, l *lane) bool {
 	m := l.message
 	st := m.stream
 	until := l.since.Add(e.config.GatherTime)
-	if l.waiting >= h.sizeOf(m) || len(e.hungry) > 0 || e.draining || !now.Before(until) {
+	if l.waiting >= h.sizeOf(m) || len(e.hungry) > 0 || e.draining || h.server.needy(h) != nil || !now.Before(until) {
 		return false
 	}
 	if !st.flowing {

@@ -24,7 +24,7 @@ func (e *engine) hedge(now time.Time, s *session) {
 	switch {
 	case len(h.sessions) > h.dialing || h.waiting == 0: // others carry the work, or there is none yet
 		e.timers.set(&s.hedge, now.Add(e.config.HedgeDelay))
-	case untried && len(h.sessions) < h.limit.cap && len(e.sessions) < e.config.Sessions:
+	case untried && h.server.sessions() < h.limit.cap && len(e.sessions) < e.config.Sessions:
 		e.counts.Hedges++
 		e.dial(now, h, addr)
 	case !h.silent:

@@ -38,7 +38,10 @@ type host struct {
 
 	named    int // routes in the table that name this host
 	interest int // of those, with an unsettled recipient
-	limit    limit
+	server   *server
+	limit    *limit // of the server
+	tls      tlsLimit
+	short    bool // it wanted a session when it was pumped last, and its server had no room
 
 	downUntil   time.Time
 	downOutcome *Outcome    // why; set whenever downUntil is
@@ -76,6 +79,8 @@ func (e *engine) hostOf(now time.Time, name string, addrs []netip.AddrPort, p *p
 	if h := e.hosts[key4]; h != nil && len(h.addrs)+len(addrs) <= maxAddrs { // where it has too many, it is another host
 		e.extend(now, h, addrs)
 		e.name(h, key)
+		all, _ := keysOf(name, addrs, &policy{})
+		e.nameServer(h.server, all)
 		return h
 	}
 	h := e.newHost(name, key, addrs, p)
@@ -108,7 +113,8 @@ func keysOf(name string, addrs []netip.AddrPort, p *policy) (all, v4 string) {
 func (e *engine) newHost(name, key string, addrs []netip.AddrPort, p *policy) *host {
 	h := &host{name: name, policy: p, addrs: addrs, rank: rankOf(e.config.Seed, key), bad: make([]time.Time, len(addrs))}
 	h.laneOf = make(map[*message]*lane)
-	h.limit = limit{window: 1, cap: e.config.SessionsPerHost, recipients: e.config.RecipientsPerTransaction, life: e.config.LimitsTTL}
+	h.tls.life = e.config.LimitsTTL
+	e.serve(h, name, addrs)
 	h.forget.due = func(now time.Time) { e.tidy(now, h) }
 	h.patience.due = func(time.Time) { e.wake(h) }
 	e.name(h, key)
@@ -297,7 +303,9 @@ func (e *engine) fall(now time.Time, h *host, o *Outcome) {
 	h.downCount++
 	h.downUntil = now.Add(downTime(e.config.DownTime, h.downCount))
 	h.downOutcome = o
-	h.limit.reset()
+	if h.server.sessions() == 0 {
+		h.limit.reset()
+	}
 	e.answered(h)
 	e.regroup(now, h)
 }
@@ -345,13 +353,14 @@ func (e *engine) tidy(now time.Time, h *host) {
 	for _, key := range h.keys {
 		delete(e.hosts, key)
 	}
+	e.unserve(h)
 }
 
 // memory is until when something about the host is worth remembering: how often it fell outlives the fall itself.
 func (h *host) memory(first time.Duration) time.Time {
 	until := h.limit.until
-	if h.limit.untilTLS.After(until) {
-		until = h.limit.untilTLS
+	if h.tls.until.After(until) {
+		until = h.tls.until
 	}
 	if fallen := h.downUntil.Add(downTime(first, h.downCount+1)); h.downCount > 0 && fallen.After(until) {
 		until = fallen

@@ -1,6 +1,7 @@
 package feed
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -114,6 +115,11 @@ func checkRelief(t testing.TB, e *engine) {
 	t.Helper()
 	for _, h := range e.hosts {
 		require.True(t, h.waiting == 0 || len(h.ready) == 0 || h.patience.slot > 0, "%d wait at %s, %d sessions rest, and nothing will change that", h.waiting, h.name, len(h.ready))
+		require.True(t, h.server.turn == nil || h.server.turn.short, "room is made for those who lack it")
+	}
+	for key, sv := range e.servers {
+		require.Contains(t, sv.keys, key, "a server knows its names")
+		require.NotEmpty(t, sv.hosts, "a server without hosts is forgotten")
 	}
 	resting, leaving := 0, 0
 	for _, s := range e.sessions {
@@ -145,7 +151,9 @@ func checkHost(t testing.TB, e *engine, h *host, census map[*recipient]int) {
 		waiting += wanted
 	}
 	require.Equal(t, waiting, h.waiting, "a host counts its wanted recipients")
-	require.LessOrEqual(t, len(h.sessions), h.limit.cap, "a host's sessions stay within the configured cap")
+	require.LessOrEqual(t, h.server.sessions(), h.limit.cap, "a server's sessions stay within the configured cap")
+	require.Same(t, h.limit, &h.server.limit, "a host has the limits of its server")
+	require.Contains(t, h.server.hosts, h, "a server knows its hosts")
 	dialing, flying, alone := 0, 0, 0
 	for _, s := range h.sessions {
 		if s.state == sessionDialing {
@@ -170,5 +178,10 @@ func checkHost(t testing.TB, e *engine, h *host, census map[*recipient]int) {
 	}
 	require.Equal(t, flying, h.flying, "a host counts its recipients in transactions")
 	require.Equal(t, alone, h.alone, "a host counts the recipients that travel alone")
-	require.True(t, waiting == 0 || len(h.sessions) > 0 || h.hungry || h.dirty, "nothing waits for a host without a session on its way")
+	require.True(t, waiting == 0 || len(h.sessions) > 0 || h.hungry || h.dirty || h.short && h.server.busy(), "nothing waits for a host without a session on its way")
+}
+
+// busy says that a session of the server works or is being opened, or will be looked at: then those who are short are, too.
+func (sv *server) busy() bool {
+	return slices.ContainsFunc(sv.hosts, func(h *host) bool { return len(h.sessions) > len(h.ready) || len(h.ready) > 0 && h.dirty })
 }

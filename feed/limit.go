@@ -2,7 +2,6 @@ package feed
 
 import (
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/smtpfeed/smtpfeed/feed/wire"
@@ -17,7 +16,8 @@ const (
 	failedCohort = 3
 )
 
-// A limit is what a host has been seen to take. The host publishes none of it: we learn, and forget when until is past.
+// A limit is what a server has been seen to take, whatever policy its hosts are under. It publishes none of it: we learn, and forget when
+// until is past.
 type limit struct {
 	window     int // sessions the host has earned; grows by success, falls by failure
 	cap        int // window's bound by configuration
@@ -33,24 +33,22 @@ type limit struct {
 	noRiding          bool          // no commands behind a body
 	noPipelining      bool          // no commands behind commands either
 	noChunking        bool          // no BDAT, whatever the EHLO reply offers
-	noTLS             bool          // TLS fails: sessions that may be plaintext are
-	smallHello        bool          // TLS fails with a ClientHello that does not fit one packet
-	wantsTLS          bool          // without TLS it refused mail
 	noParams          bool          // MAIL goes without SIZE and BODY, whatever it offers
 	life              time.Duration // how long what was learned is believed without being seen again
 	rides             bool          // commands behind a body were answered as they should: new sessions need not prove it again
 	pipelines         bool          // a group of commands was answered as it should: a later stall has another cause
 	until             time.Time
-	untilTLS          time.Time // of what was learned of TLS: a host that keeps showing other limits must not stay without for ever
 }
 
-// sessions is how many the host may have now.
-func (l *limit) sessions() int {
-	n := min(l.window, l.cap)
+// sessions is how many the server may have now.
+func (l *limit) sessions() int { return max(min(l.window, l.bound()), 1) }
+
+// bound is how many it may have when it has earned them.
+func (l *limit) bound() int {
 	if l.ceiling > 0 {
-		n = min(n, l.ceiling)
+		return min(l.cap, l.ceiling)
 	}
-	return max(n, 1)
+	return l.cap
 }
 
 // opened rewards a session that came to be, the n-th: with provenWindow at once, and from there with twice as many a round, as in
@@ -141,38 +139,15 @@ func (l *limit) plain(now time.Time) {
 	l.until = now.Add(l.life)
 }
 
-// tlsFails notes that TLS failed. What is tried next: a ClientHello that fits one packet, and after that plaintext.
-func (l *limit) tlsFails(now time.Time, reduced bool) {
-	if reduced {
-		l.noTLS = true
-	} else {
-		l.smallHello = true
+// expire forgets what was learned too long ago.
+func (l *limit) expire(now time.Time, recipients int) {
+	if !l.until.IsZero() && !now.Before(l.until) {
+		*l = limit{window: l.window, cap: l.cap, failures: l.failures, recipients: recipients, life: l.life, pipelines: l.pipelines, rides: l.rides}
 	}
-	l.untilTLS = now.Add(l.life)
 }
 
-// insists notes that the host refuses mail without TLS, which was tried without since TLS had failed.
-func (l *limit) insists(now time.Time) {
-	l.noTLS, l.wantsTLS = false, true
-	l.untilTLS = now.Add(l.life)
-}
-
-// expire forgets what was learned too long ago. It says whether TLS is to be tried again.
-func (l *limit) expire(now time.Time, recipients int) (again bool) {
-	if !l.untilTLS.IsZero() && !now.Before(l.untilTLS) {
-		again = l.noTLS
-		l.noTLS, l.smallHello, l.wantsTLS, l.untilTLS = false, false, false, time.Time{}
-	}
-	if l.until.IsZero() || now.Before(l.until) {
-		return again
-	}
-	*l = limit{window: l.window, cap: l.cap, failures: l.failures, recipients: recipients, life: l.life, pipelines: l.pipelines, rides: l.rides,
-		noTLS: l.noTLS, smallHello: l.smallHello, wantsTLS: l.wantsTLS, untilTLS: l.untilTLS}
-	return again
-}
-
-// String is what was learned, in words, for status.
-func (l *limit) String() string {
+// words is what was learned, for status.
+func (l *limit) words() []string {
 	var words []string
 	if l.learnedRecipients {
 		words = append(words, strconv.Itoa(l.recipients)+" recipients a transaction")
@@ -198,14 +173,55 @@ func (l *limit) String() string {
 	if l.noChunking {
 		words = append(words, "no chunking")
 	}
-	switch {
-	case l.noTLS:
-		words = append(words, "no TLS")
-	case l.smallHello:
-		words = append(words, "reduced ClientHello")
-	}
 	if l.noParams {
 		words = append(words, "MAIL without SIZE and BODY")
 	}
-	return strings.Join(words, ", ")
+	return words
+}
+
+// A tlsLimit is what a host has been seen to take of TLS. It is not the server's: the policy's names have part in it, and whoever publishes
+// a policy that a server cannot keep must not spoil the TLS of others there.
+type tlsLimit struct {
+	life       time.Duration
+	none       bool // TLS fails: sessions that may be plaintext are
+	smallHello bool // it fails with a ClientHello that does not fit one packet
+	wanted     bool // without it the host refused mail
+	until      time.Time
+}
+
+// fails notes that TLS failed. What is tried next: a ClientHello that fits one packet, and after that plaintext.
+func (l *tlsLimit) fails(now time.Time, reduced bool) {
+	if reduced {
+		l.none = true
+	} else {
+		l.smallHello = true
+	}
+	l.until = now.Add(l.life)
+}
+
+// insists notes that the host refuses mail without TLS, which was tried without since TLS had failed.
+func (l *tlsLimit) insists(now time.Time) {
+	l.none, l.wanted = false, true
+	l.until = now.Add(l.life)
+}
+
+// expire forgets what was learned too long ago. It says whether TLS is to be tried again.
+func (l *tlsLimit) expire(now time.Time) (again bool) {
+	if l.until.IsZero() || now.Before(l.until) {
+		return false
+	}
+	again = l.none
+	*l = tlsLimit{life: l.life}
+	return again
+}
+
+// words is what was learned, for status.
+func (l *tlsLimit) words() []string {
+	switch {
+	case l.none:
+		return []string{"no TLS"}
+	case l.smallHello:
+		return []string{"reduced ClientHello"}
+	}
+	return nil
 }

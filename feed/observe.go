@@ -122,11 +122,11 @@ func (e *engine) tlsFailed(s *session, why *tlsError) bool {
 	case why.final, s.plain, h.hasTLS():
 		return false // in the latter case it is well, and takes no more of us
 	case why.hello && !s.reduced:
-		h.limit.tlsFails(e.now, s.reduced)
+		h.tls.fails(e.now, s.reduced)
 	case h.policy.demands():
 		return false
 	default:
-		h.limit.tlsFails(e.now, true)
+		h.tls.fails(e.now, true)
 	}
 	e.counts.TLSFallbacks++
 	e.wake(h)

@@ -101,6 +101,20 @@ func TestTicketsResumeSessions(t *testing.T) {
 	})
 }
 
+// A server may refuse a name that it does not know, which is the name that anybody's domain gave it.
+func TestUnknownNamesAreLeftOut(t *testing.T) {
+	inTLSWorld(t, nil, func(t *testing.T, w *tlsWorld) {
+		named := func(h mxsim.ClientHello) bool { return h.ServerName != "" }
+		const unrecognizedName = 112 // RFC 6066 section 3
+		picky := mxsim.Script{mxsim.Hello("mx1.test", "PIPELINING", "STARTTLS"), mxsim.Invite(), mxsim.RefuseHello(named, mxsim.Alert(unrecognizedName), mxsim.Drop()),
+			mxsim.Handshake(w.server), mxsim.Expect("EHLO "), mxsim.Reply("250-mx1.test", "250 PIPELINING"), mxsim.Deliver(1), mxsim.Bye()}
+		w.play(best, picky, picky)
+		d := w.send(shortContent, "a@one.test")
+		require.Equal(t, []string{"delivered"}, d.wait())
+		assert.NotEmpty(t, d.firstVia().TLS, "without the name there is TLS")
+	})
+}
+
 // clearly takes a message for one recipient in plaintext.
 func clearly() mxsim.Script {
 	return mxsim.Script{mxsim.Hello("mx1.test", "PIPELINING", "STARTTLS"), mxsim.Deliver(1), mxsim.Bye()}

@@ -3,6 +3,8 @@ package feed
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -210,4 +212,34 @@ func TestResumedSessionsAreJudgedAgain(t *testing.T) {
 		require.ErrorAs(t, kit.verify(verify("mta-sts", []string{"mx1.test"}, "mx1.test"), state, new(protection)), &wrong, "another host's certificate is refused")
 		assert.Equal(t, resumed, wrong.again, "that of a resumed session may be an old one")
 	}
+}
+
+// A strict exchanger counts connections, and not our policies: what waits for one policy and what waits for another share the few that it
+// takes. What one learned of it serves the other.
+func TestPoliciesShareAServersSessions(t *testing.T) {
+	inTLSWorld(t, func(c *Config) { c.RecipientsPerTransaction, c.SessionsPerHost = 1, 10 }, func(t *testing.T, w *tlsWorld) {
+		w.sure("one.test", sts.Enforce)
+		w.serve(best, mxsim.Config{TLS: w.server, MaxSessions: 2, Processing: 200 * time.Millisecond})
+		assert.NotContains(t, w.send(shortContent, many(40, "two.test")...).wait(), "deferred", "that it takes no more is found without loss")
+		require.Equal(t, "2 sessions", learnedOf(w.world, "mx1.test"))
+		failed := w.snapshot().DialsFailed
+		long := w.send(againContent, many(100, "two.test")...)
+		time.Sleep(2 * time.Second)
+		begun := time.Now()
+		short := w.send(againContent+"to you", many(5, "one.test")...)
+		require.Equal(t, slices.Repeat([]string{"delivered"}, 5), short.wait())
+		assert.Less(t, time.Since(begun), 3*time.Second, "it does not wait for the other's end")
+		assert.True(t, short.firstVia().Verified)
+		require.Equal(t, slices.Repeat([]string{"delivered"}, 100), long.wait())
+		assert.False(t, long.firstVia().Verified, "each keeps to its policy")
+		assert.Equal(t, failed, w.snapshot().DialsFailed, "nobody is turned away any more")
+	})
+}
+
+// many are recipients of a domain.
+func many(n int, domain string) (to []string) {
+	for i := range n {
+		to = append(to, fmt.Sprintf("u%d@%s", i, domain))
+	}
+	return to
 }

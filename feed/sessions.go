@@ -39,6 +39,7 @@ type session struct {
 	domains []*route      // that its transactions had, where the host takes only so many a session
 	clean   bool          // so far every transaction went as RFC 5321 has it
 	idle    timer
+	opened  time.Time
 	beside  bool      // another session with the address was open when this one was dialled
 	hedge   timer     // until connected
 	guard   timer     // see watchdog.go; set but while the session rests
@@ -52,7 +53,8 @@ type session struct {
 
 // pump gives a host's sessions what they can take, and opens more when that is not enough.
 func (e *engine) pump(now time.Time, h *host) {
-	if h.limit.expire(now, e.config.RecipientsPerTransaction) {
+	h.limit.expire(now, e.config.RecipientsPerTransaction)
+	if h.tls.expire(now) {
 		e.retirePlain(h)
 	}
 	for h.waiting > 0 || e.borrow(now, h) {
@@ -63,11 +65,28 @@ func (e *engine) pump(now time.Time, h *host) {
 		if s == nil {
 			break
 		}
-		if !e.transmit(now, s) {
+		if h.yields(now, s) || !e.transmit(now, s) {
 			e.retire(s)
 		}
 	}
-	for e.wantsSession(now, h) && e.open(now, h) {
+	e.openMore(now, h)
+}
+
+// openMore orders the sessions that a host wants, as far as there is room.
+func (e *engine) openMore(now time.Time, h *host) {
+	h.short = false
+	for e.wantsSession(now, h) {
+		if !h.room() && !e.makeRoom(h) {
+			e.runShort(h)
+			break
+		}
+		if !h.room() || !e.open(now, h) {
+			break
+		}
+	}
+	if h.server.turn == h {
+		h.server.turn = nil
+		e.wakeShort(h.server)
 	}
 }
 
@@ -152,9 +171,9 @@ func (e *engine) dial(now time.Time, h *host, addr int) {
 	if h.downCount > 0 {
 		e.counts.Probes++
 	}
-	s.plain, s.reduced, s.wanted = h.policy.level == levelMay && h.limit.noTLS, h.limit.smallHello, h.limit.wantsTLS
+	s.plain, s.reduced, s.wanted = h.policy.level == levelMay && h.tls.none, h.tls.smallHello, h.tls.wanted
 	e.act(dial{session: s.id, to: h.addrs[addr], timeout: e.config.ConnectTimeout, configured: h.configured,
-		name: h.name, policy: h.policy, sni: h.sni(), plain: s.plain, reduced: s.reduced})
+		name: h.name, policy: h.policy, sni: h.sni(s.reduced), plain: s.plain, reduced: s.reduced})
 }
 
 // relieve closes sessions at rest for hosts that wait for the process's budget: the one idle longest first, as SMTPfeed did.
@@ -205,6 +224,7 @@ func (e *engine) leave(s *session) {
 	s.state = sessionClosing
 	e.timers.stop(&s.idle)
 	e.timers.stop(&s.hedge)
+	e.wakeShort(h.server)
 }
 
 // feedHungry lets the hosts that waited for the process's budget try again, in their order.
@@ -244,6 +264,7 @@ func (e *engine) restSession(now time.Time, s *session) {
 	}
 	e.armIdle(s)
 	e.wake(s.host)
+	e.wakeShort(s.host.server)
 }
 
 // A resting notes when a session came to rest. It is void when the session has worked since.
@@ -286,9 +307,11 @@ func (e *engine) sessionOpened(now time.Time, ev opened) {
 	h.rise()
 	h.bad[s.addr] = time.Time{}
 	e.familyOf(h, s.addr).works()
-	h.limit.opened(len(h.sessions) - h.dialing)
+	s.opened = now
+	h.limit.opened(h.server.open())
+	e.wakeShort(h.server)
 	h.limit.offered(now, ev.caps)
-	if s.plain && !h.limit.noTLS {
+	if s.plain && !h.tls.none {
 		s.state = sessionReady
 		e.mark(s) // that was forgotten, or found to be wrong, while it was on its way
 	}
@@ -307,7 +330,7 @@ func (e *engine) sessionCleared(ev cleared) {
 	if len(s.flights) != 1 || s.flights[0].id != ev.transaction {
 		panic("BUG: cleared a transaction that is not the session's only one")
 	}
-	l := &s.host.limit
+	l := s.host.limit
 	if s.done == 0 && !l.rides || !s.clean || !s.caps.Pipelining || s.fixup || l.noPipelining || l.noRiding || s.spent() || s.state != sessionBusy {
 		return
 	}
@@ -355,10 +378,10 @@ func (e *engine) dialFailed(now time.Time, s *session, c closing) {
 		return
 	case c.noRoute:
 		e.familyOf(h, s.addr).fails(now, e.config.DownTime)
-	case h.hasOpen(s.addr), s.beside:
+	case h.hasOpen(s.addr), s.beside, c.tls == nil && h.server.hasOpen(h.addrs[s.addr]):
 		// Other sessions live, or did when this one was begun: the host is well and takes no more of us. If it has died
-		// meanwhile, the next dial tells.
-		h.limit.crowded(now, len(h.sessions))
+		// meanwhile, the next dial tells. But TLS that fails says nothing of hosts under other policies.
+		h.limit.crowded(now, h.server.sessions())
 		return
 	}
 	h.bad[s.addr] = now.Add(e.config.DownTime)

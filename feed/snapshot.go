@@ -113,7 +113,7 @@ func (e *engine) snapshot(now time.Time) Snapshot {
 
 // notable says that there is more to tell of the host than that it exists.
 func (h *host) notable(now time.Time) bool {
-	return h.waiting > 0 || len(h.sessions) > 0 || h.down(now) || !h.limit.until.IsZero() || !h.limit.untilTLS.IsZero()
+	return h.waiting > 0 || len(h.sessions) > 0 || h.down(now) || !h.limit.until.IsZero() || !h.tls.until.IsZero()
 }
 
 func (h *host) stateAt(now time.Time) HostState {
@@ -122,7 +122,7 @@ func (h *host) stateAt(now time.Time) HostState {
 		addrs[i] = a.String()
 	}
 	st := HostState{Name: h.name, Addrs: strings.Join(addrs, ","), Waiting: h.waiting, Sessions: len(h.sessions),
-		Cap: h.limit.sessions(), Policy: h.policy.String(), Learned: h.limit.String()}
+		Cap: h.limit.sessions(), Policy: h.policy.String(), Learned: strings.Join(append(h.limit.words(), h.tls.words()...), ", ")}
 	if h.down(now) {
 		st.Down, st.Reason = h.downUntil, h.downOutcome.Reason()
 	}

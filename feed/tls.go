@@ -203,11 +203,15 @@ func protectionOf(s tls.ConnectionState, found protection) protection {
 	return found
 }
 
-// sni is the name to ask for: RFC 6066 section 3 allows DNS names only, in A-labels and without a dot behind.
-func (h *host) sni() string {
+// sni is the name to ask for: RFC 6066 section 3 allows DNS names only, in A-labels and without a dot behind. Where no name is checked, the
+// reduced ClientHello has none: a host has the name that some domain has given it first, and some servers refuse what they do not know.
+func (h *host) sni(reduced bool) string {
 	name := h.name
-	if h.policy.sni != "" {
+	switch {
+	case h.policy.sni != "":
 		name = h.policy.sni
+	case reduced:
+		return ""
 	}
 	if strings.HasPrefix(name, "[") || net.ParseIP(name) != nil {
 		return ""

@@ -166,7 +166,7 @@ func smtpMetrics() []metric {
 	return []metric{
 		counter("lookups", "Routes asked of the resolver.", func(s *sample) uint64 { return s.feed.Lookups }),
 		counter("dials", "Connections tried.", func(s *sample) uint64 { return s.feed.Dials }),
-		counter("lanes_gathered", "Times that recipients at a host waited for more of their message to be handed over.", func(s *sample) uint64 { return s.feed.Gathered }),
+		counter("lanes_gathered", "Times that recipients at a host waited for more of their message to be handed over or resolved.", func(s *sample) uint64 { return s.feed.Gathered }),
 		counter("dials_ahead", "Connections begun before the host MTA's final dot.", func(s *sample) uint64 { return s.feed.Ahead }),
 		counter("hedges", "Connections begun beside one that did not answer.", func(s *sample) uint64 { return s.feed.Hedges }),
 		counter("dials_failed", "Connections that could not be made.", func(s *sample) uint64 { return s.feed.DialsFailed }),
