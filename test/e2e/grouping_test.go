@@ -62,7 +62,7 @@ func oneEnvelope(t *testing.T, c internet.Config, n int) cost {
 func inEnvelopes(t *testing.T, name string, c internet.Config, n, size, callers int) cost {
 	t.Helper()
 	w := startWorld(t, c)
-	d := feedd.Start(t, feedd.Config{World: w, SMTP: `idle_timeout = "300s"`, TLS: "mta_sts = false"})
+	d := feedd.Start(t, feedd.Config{World: w, SMTP: `idle_timeout = "300s"`})
 	list := internet.List(c, n)
 	work := make(chan []string, n/size+1) // filled here, emptied by the callers
 	for at := 0; at < n; at += size {
@@ -135,7 +135,7 @@ const postfixPage = 5000
 func TestListThatPostfixCutsIsJoinedAgain(t *testing.T) {
 	c, n := groupingWorld()
 	want := oneEnvelope(t, c, n)
-	s := startSystem(t, systemConfig{world: c, feed: feedd.Config{SMTP: `idle_timeout = "300s"`, TLS: "mta_sts = false"}})
+	s := startSystem(t, systemConfig{world: c, feed: feedd.Config{SMTP: `idle_timeout = "300s"`}})
 	began := time.Now()
 	submit(t, s.postfix, mail{from: sender, to: internet.List(c, n), content: "Subject: list\r\n\r\nFor everybody.\r\n"})
 	taken := time.Since(began).Seconds()
