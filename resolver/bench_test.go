@@ -43,7 +43,15 @@ func (l list) answer(q dns.Question, _ bool) dnssim.Answer {
 		n, _ := strconv.Atoi(strings.TrimPrefix(label, "mx"))
 		return dnssim.Answer{Addrs: hostAddrs(n)}
 	}
-	return dnssim.Answer{RCode: dns.RcodeNameError}
+	return dnssim.Answer{RCode: dns.RcodeNameError, Ns: []dns.RR{soa()}}
+}
+
+// soa is what recursors add to negative answers (RFC 2308 section 3).
+func soa() dns.RR {
+	return &dns.SOA{
+		Hdr: dns.RR_Header{Name: "example.", Rrtype: dns.TypeSOA, Class: dns.ClassINET, Ttl: 300},
+		Ns:  "ns.example.", Mbox: "postmaster.example.", Serial: 1, Refresh: 3600, Retry: 600, Expire: 86400, Minttl: 300,
+	}
 }
 
 func hostAddrs(n int) []netip.Addr {
