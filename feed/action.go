@@ -41,6 +41,7 @@ type (
 	hangup struct {
 		session sessionID
 		abort   bool // it was not open when the engine decided
+		linger  bool // it ends when the host has closed it: its place is another session's then
 		stuck   bool // it made no progress: a fault of ours, and not waited for any longer
 	}
 

@@ -19,7 +19,7 @@ type Config struct {
 	Port     uint16 // port of an exchanger whose route names none; 0 is 25
 
 	Sessions                 int       // SMTP connections at once, all hosts together; 0 is 4000
-	SessionsPerHost          int       // cap of the concurrency one host can earn; 0 is 10
+	SessionsPerHost          int       // cap of the concurrency one exchanger can earn, with all policies; 0 is 10
 	RecipientsPerTransaction int       // 0 is 100
 	Piggyback                Piggyback // recipients of several domains in one transaction
 	ChunkingFrom             int64     // octets of a body from which it goes by BDAT where CHUNKING is offered; negative is never; 0 is 256 KiB

@@ -146,7 +146,7 @@ func (f *Feeder) carryOut(life context.Context) {
 			f.speakers[a.session].tell(a.order)
 		case hangup:
 			if s := f.speakers[a.session]; s != nil { // else it ended by itself in the same batch of events
-				s.hangup(a.abort)
+				s.hangup(a)
 			}
 			if a.stuck {
 				f.config.Log.Error("BUG: a session makes no progress and is given up", "session", uint64(a.session))

@@ -350,8 +350,10 @@ func (e *engine) learn(now time.Time, s *session, t *trial) {
 		// nobody's fault
 	case t.rep.local:
 	case t.ends() && !t.good():
+		h.failures++
 		h.limit.shrink()
 	case t.good():
+		h.failures = 0
 		h.limit.succeeded()
 	}
 }
@@ -402,7 +404,7 @@ func (e *engine) sessionFreed(now time.Time, s *session, t *trial) {
 		e.leave(s)
 	}
 	e.wake(h)
-	if h.limit.failures >= failedCohort && len(h.sessions) == 0 && !h.down(now) {
+	if h.failures >= failedCohort && len(h.sessions) == 0 && !h.down(now) {
 		via := *t.via
 		e.fall(now, h, t.failure(&via))
 	}

@@ -7,6 +7,9 @@ import "time"
 // busyTime is how long the rest of a message waits for a session at work before it gets one of its own.
 const busyTime = time.Second
 
+// gatherLanes is how many messages may wait for a host whose lanes wait for answers: with more there is work enough meanwhile.
+const gatherLanes = 16
+
 // due brings a lane to the front that is not better left to gather. It is false when there is none.
 func (e *engine) due(now time.Time, h *host) bool {
 	for range len(h.lanes) {
@@ -33,7 +36,7 @@ func (e *engine) gathers(now time.Time, h *host, l *lane) bool {
 		return false
 	}
 	if !st.flowing {
-		if !m.tide.brings(now, l, until) {
+		if e.oneDomain(h) || len(h.laneOf) > gatherLanes || !m.tide.brings(now, l, until) {
 			return false
 		}
 		until = earlier(until, now.Add(tideStep)) // and see what became of it

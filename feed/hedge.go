@@ -24,29 +24,53 @@ func (e *engine) hedge(now time.Time, s *session) {
 	switch {
 	case len(h.sessions) > h.dialing || h.waiting == 0: // others carry the work, or there is none yet
 		e.timers.set(&s.hedge, now.Add(e.config.HedgeDelay))
-	case untried && h.server.sessions() < h.limit.cap && len(e.sessions) < e.config.Sessions:
+	case untried && len(h.server.sessions) < h.limit.cap && len(e.sessions) < e.config.Sessions:
 		e.counts.Hedges++
 		e.dial(now, h, addr)
 	case !h.silent:
-		h.silent = true
-		e.silent = append(e.silent, h)
-		e.regroup(now, h)
+		e.silence(now, h)
+		for _, o := range slices.Clone(h.server.short) {
+			e.hush(now, o)
+		}
 	}
 }
 
-// answered notes that a host that was silent is not: a session opened, or its dials have ended.
-func (e *engine) answered(h *host) {
-	if h.silent {
-		h.silent, h.torn = false, false
-		e.silent = slices.DeleteFunc(e.silent, func(o *host) bool { return o == h })
+// silence lets what waits for a host go to the next one, since no address answers.
+func (e *engine) silence(now time.Time, h *host) {
+	h.silent = true
+	e.silent = append(e.silent, h)
+	e.regroup(now, h)
+}
+
+// hush does the same for a host that waits for a place at a server where all are silent.
+func (e *engine) hush(now time.Time, h *host) {
+	if h.silent || len(h.sessions) > 0 || len(h.server.sessions) == 0 {
+		return
 	}
+	if !slices.ContainsFunc(h.server.sessions, func(s *session) bool { return !s.host.silent }) {
+		e.silence(now, h)
+	}
+}
+
+// answered notes that a server that was silent is not: a session opened, or a host's dials have ended.
+func (e *engine) answered(h *host) {
+	if !h.silent {
+		return
+	}
+	e.silent = slices.DeleteFunc(e.silent, func(o *host) bool {
+		if o.server != h.server {
+			return false
+		}
+		o.silent, o.torn = false, false
+		return true
+	})
 }
 
 // sessionConnected takes the news that a dial was answered. What the host says then may take its time: many let new clients
 // wait for the greeting on purpose, and trying elsewhere meanwhile would be rude.
 func (e *engine) sessionConnected(ev connected) {
 	s := e.sessions[ev.session]
-	s.mute = false
+	s.mute, s.stands = false, true
 	e.timers.stop(&s.hedge)
 }
 

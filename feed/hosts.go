@@ -46,6 +46,7 @@ type host struct {
 	downUntil   time.Time
 	downOutcome *Outcome    // why; set whenever downUntil is
 	downCount   int         // falls in a row
+	failures    int         // sessions in a row that ended badly
 	bad         []time.Time // per address: until when it is not dialled
 	equals      []*host     // that stand beside it in some route, equally preferred; perhaps forgotten ones too
 	silent      bool        // in engine.silent: no address answers a dial under way
@@ -303,7 +304,8 @@ func (e *engine) fall(now time.Time, h *host, o *Outcome) {
 	h.downCount++
 	h.downUntil = now.Add(downTime(e.config.DownTime, h.downCount))
 	h.downOutcome = o
-	if h.server.sessions() == 0 {
+	h.failures = 0
+	if len(h.server.sessions) == 0 {
 		h.limit.reset()
 	}
 	e.answered(h)
@@ -358,7 +360,10 @@ func (e *engine) tidy(now time.Time, h *host) {
 
 // memory is until when something about the host is worth remembering: how often it fell outlives the fall itself.
 func (h *host) memory(first time.Duration) time.Time {
-	until := h.limit.until
+	until := time.Time{}
+	if len(h.server.hosts) == 1 {
+		until = h.limit.until // the last one remembers for the server
+	}
 	if h.tls.until.After(until) {
 		until = h.tls.until
 	}

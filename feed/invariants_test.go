@@ -151,7 +151,7 @@ func checkHost(t testing.TB, e *engine, h *host, census map[*recipient]int) {
 		waiting += wanted
 	}
 	require.Equal(t, waiting, h.waiting, "a host counts its wanted recipients")
-	require.LessOrEqual(t, h.server.sessions(), h.limit.cap, "a server's sessions stay within the configured cap")
+	require.LessOrEqual(t, len(h.server.sessions), h.limit.cap, "a server's sessions stay within the configured cap")
 	require.Same(t, h.limit, &h.server.limit, "a host has the limits of its server")
 	require.Contains(t, h.server.hosts, h, "a server knows its hosts")
 	dialing, flying, alone := 0, 0, 0
@@ -183,5 +183,5 @@ func checkHost(t testing.TB, e *engine, h *host, census map[*recipient]int) {
 
 // busy says that a session of the server works or is being opened, or will be looked at: then those who are short are, too.
 func (sv *server) busy() bool {
-	return slices.ContainsFunc(sv.hosts, func(h *host) bool { return len(h.sessions) > len(h.ready) || len(h.ready) > 0 && h.dirty })
+	return sv.leaving > 0 || slices.ContainsFunc(sv.hosts, func(h *host) bool { return len(h.sessions) > len(h.ready) || len(h.ready) > 0 && h.dirty })
 }

@@ -22,7 +22,6 @@ type limit struct {
 	window     int // sessions the host has earned; grows by success, falls by failure
 	cap        int // window's bound by configuration
 	ceiling    int // window's bound as the host showed it; 0 is none
-	failures   int // sessions in a row that ended badly
 	recipients int // a transaction takes at most
 
 	learnedRecipients bool
@@ -56,19 +55,13 @@ func (l *limit) bound() int {
 func (l *limit) opened(n int) { l.window = min(max(l.window, provenWindow, 2*n), l.cap) }
 
 // succeeded rewards a transaction gone well.
-func (l *limit) succeeded() {
-	l.failures = 0
-	l.window = min(l.window+1, l.cap)
-}
+func (l *limit) succeeded() { l.window = min(l.window+1, l.cap) }
 
 // shrink answers a session that ended badly.
-func (l *limit) shrink() {
-	l.failures++
-	l.window = max(l.window/2, 1)
-}
+func (l *limit) shrink() { l.window = max(l.window/2, 1) }
 
-// reset begins again with one session: a host that was down is probed, not flooded.
-func (l *limit) reset() { l.window, l.failures = 1, 0 }
+// reset begins again with one session: a server that was down is probed, not flooded.
+func (l *limit) reset() { l.window = 1 }
 
 // crowded notes that the host took no connection beyond the n it has.
 func (l *limit) crowded(now time.Time, n int) {
@@ -142,7 +135,7 @@ func (l *limit) plain(now time.Time) {
 // expire forgets what was learned too long ago.
 func (l *limit) expire(now time.Time, recipients int) {
 	if !l.until.IsZero() && !now.Before(l.until) {
-		*l = limit{window: l.window, cap: l.cap, failures: l.failures, recipients: recipients, life: l.life, pipelines: l.pipelines, rides: l.rides}
+		*l = limit{window: l.window, cap: l.cap, recipients: recipients, life: l.life, pipelines: l.pipelines, rides: l.rides}
 	}
 }
 

@@ -362,6 +362,24 @@ func (p *pipeline) quit() closing {
 	if by := time.Now().Add(p.config.Timeouts.Quit); p.armed.Before(by) {
 		p.conn.SetWriteDeadline(by)
 	}
-	p.conn.Write([]byte(wire.QUIT))
+	if _, err := p.conn.Write([]byte(wire.QUIT)); err == nil && p.linger {
+		p.seeOff()
+	}
 	return closing{}
+}
+
+// seeOff waits until the host has closed the connection. RFC 5321 section 4.1.1.10: the client "SHOULD wait until it receives the reply"; we do
+// where the host counts connections, and the next one must not come before it has counted this one out.
+func (p *pipeline) seeOff() {
+	p.clock.Reset(p.config.Timeouts.Quit)
+	for {
+		select {
+		case h := <-p.heard:
+			if h.err != nil {
+				return
+			}
+		case <-p.clock.C:
+			return
+		}
+	}
 }

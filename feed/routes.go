@@ -188,7 +188,7 @@ func (e *engine) settleRoute(now time.Time, rt *route, ev resolved) {
 	rt.waiting = recipientList{}
 	for r := list.head; r != nil; r = r.next {
 		m := r.envelope.message
-		if m.tide.answered(now); m.tide.asking == 0 {
+		if m.tide.answered(now); m.tide.asking == 0 && !m.stream.flowing {
 			e.unhold(m.stream)
 		}
 		for t := r; t != nil; t = t.twin {

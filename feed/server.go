@@ -13,10 +13,13 @@ const turnTime = time.Second
 // it is the server whose sessions are counted and whose limits are learned. A session is a host's all the same: no mail goes by one that
 // keeps to another policy.
 type server struct {
-	keys  []string // in engine.servers
-	hosts []*host
-	turn  *host // a session was closed to make room for this one: until it is pumped
-	limit limit
+	keys     []string // in engine.servers
+	hosts    []*host
+	short    []*host    // that lacked room when they were pumped last, the first come first
+	turn     *host      // a session was closed to make room for this one: until it is gone, and this one was pumped
+	sessions []*session // of all its hosts, being opened or open
+	leaving  int        // sessions that were told goodbye and have not ended: the other end may still count them
+	limit    limit
 }
 
 // serve gives a new host its server.
@@ -50,6 +53,7 @@ func (e *engine) nameServer(sv *server, key string) {
 func (e *engine) unserve(h *host) {
 	sv := h.server
 	sv.hosts = slices.DeleteFunc(sv.hosts, func(o *host) bool { return o == h })
+	sv.satisfied(h)
 	if sv.turn == h {
 		sv.turn = nil
 	}
@@ -61,68 +65,82 @@ func (e *engine) unserve(h *host) {
 	}
 }
 
-// sessions is how many there are, being opened or open.
-func (sv *server) sessions() int {
-	n := 0
-	for _, h := range sv.hosts {
-		n += len(h.sessions)
-	}
-	return n
-}
-
-// open is how many of them are open.
+// open is how many sessions are open.
 func (sv *server) open() int {
 	n := 0
-	for _, h := range sv.hosts {
-		n += len(h.sessions) - h.dialing
+	for _, s := range sv.sessions {
+		if s.state != sessionDialing {
+			n++
+		}
 	}
 	return n
 }
 
 // hasOpen says that a session with the address is open.
 func (sv *server) hasOpen(addr netip.AddrPort) bool {
-	return slices.ContainsFunc(sv.hosts, func(h *host) bool {
-		i := slices.Index(h.addrs, addr)
-		return i >= 0 && h.hasOpen(i)
-	})
+	return slices.ContainsFunc(sv.sessions, func(s *session) bool { return s.state != sessionDialing && s.host.addrs[s.addr] == addr })
 }
 
-// room says that the host may have one more session. Its first one does not wait until more than one is earned, and nobody takes a place
-// that was made for another.
+// stands says that a connection with the address does, open or not yet.
+func (sv *server) stands(addr netip.AddrPort) bool {
+	return slices.ContainsFunc(sv.sessions, func(s *session) bool { return s.stands && s.host.addrs[s.addr] == addr })
+}
+
+// room says that the host may have one more session. Its first one does not wait until more than one is earned. Nobody takes a place
+// that was made for another, or that another needs more.
 func (h *host) room() bool {
 	sv := h.server
 	if sv.turn != nil && sv.turn != h {
 		return false
 	}
-	if len(h.sessions) == 0 {
-		return sv.sessions() < sv.limit.bound()
+	if o := sv.needy(nil); o != nil && o != h {
+		return false
 	}
-	return sv.sessions() < sv.limit.sessions()
+	most := sv.limit.sessions()
+	if len(h.sessions) == 0 {
+		most = sv.limit.bound()
+	}
+	return len(sv.sessions)+sv.leaving < most
 }
 
 // share is how many sessions each host of a server has when all that have mail take as many as they may.
 func (sv *server) share() int {
-	busy := 0
-	for _, h := range sv.hosts {
-		if h.waiting > 0 || len(h.sessions) > len(h.ready) {
-			busy++
+	all := sv.limit.sessions()
+	if len(sv.short) >= all {
+		return 1
+	}
+	var busy []*host
+	for _, s := range sv.sessions {
+		if (s.host.waiting > 0 || s.state != sessionReady) && !slices.Contains(busy, s.host) {
+			busy = append(busy, s.host)
 		}
 	}
-	return max(sv.limit.sessions()/max(busy, 1), 1)
+	n := len(busy)
+	for _, h := range sv.short {
+		if h.waiting > 0 && len(h.sessions) == 0 {
+			n++
+		}
+	}
+	return max(all/max(n, 1), 1)
 }
 
-// needy is another host of the server that has less than its share of the sessions, and no room for one that it wants; nil is none.
-func (sv *server) needy(but *host) *host {
-	if len(sv.hosts) == 1 {
+// needy is the host, but for one, that has waited longest for a session of those that have less than their share of them, and of these
+// one that has none; nil is none.
+func (sv *server) needy(but *host) (needy *host) {
+	if len(sv.short) == 0 || len(sv.hosts) == 1 {
 		return nil
 	}
 	share := sv.share()
-	for _, h := range sv.hosts {
-		if h != but && h.short && h.waiting > 0 && len(h.sessions) < share {
+	for _, h := range sv.short {
+		switch {
+		case h == but, h.waiting == 0, len(h.sessions) >= share:
+		case len(h.sessions) == 0:
 			return h
+		case needy == nil:
+			needy = h
 		}
 	}
-	return nil
+	return needy
 }
 
 // yields says that a session that could go on is to make room for another host of its server: when its own has more than its share, or has
@@ -130,7 +148,7 @@ func (sv *server) needy(but *host) *host {
 func (h *host) yields(now time.Time, s *session) bool {
 	sv := h.server
 	o := sv.needy(h)
-	if o == nil || sv.turn != nil {
+	if o == nil || sv.turn != nil || sv.leaving > 0 {
 		return false
 	}
 	if len(h.sessions) <= sv.share() && (len(o.sessions) > 0 || now.Before(s.opened.Add(turnTime))) {
@@ -140,33 +158,66 @@ func (h *host) yields(now time.Time, s *session) bool {
 	return true
 }
 
-// makeRoom closes a session that rests at another host of the server. It is false when there is none.
-func (e *engine) makeRoom(h *host) bool {
-	for _, o := range h.server.hosts {
-		if o != h && o.waiting == 0 && len(o.ready) > 0 {
+// makeRoom closes a session that rests at another host of the server, unless one is on its way out.
+func (e *engine) makeRoom(h *host) {
+	sv := h.server
+	if sv.turn != nil && sv.turn != h || sv.leaving > 0 {
+		return
+	}
+	for _, s := range sv.sessions {
+		if s.host == h || s.host.waiting > 0 || s.state != sessionReady {
+			continue
+		}
+		if until := s.since.Add(turnTime); len(h.sessions) > 0 && e.now.Before(until) {
+			e.patient(h, until) // the next mail of its own may come: one more session here is not worth two dials
+		} else {
 			e.counts.SessionsEvicted++
-			e.close(o.ready[0])
-			return true
+			e.close(s)
+			return
 		}
 	}
-	return false
 }
 
-// wakeShort looks again at the hosts of the server that wanted a session and had no room.
+// wakeShort looks again at who is next to have a session. When that one has what it wants, it wakes the next.
 func (e *engine) wakeShort(sv *server) {
-	for _, h := range sv.hosts {
-		if h.short {
-			e.wake(h)
+	o := sv.turn
+	if o == nil {
+		o = sv.needy(nil)
+	}
+	if o == nil && len(sv.short) > 0 {
+		o = sv.short[0]
+	}
+	if o != nil {
+		e.wake(o)
+	}
+}
+
+// runShort notes that the host lacks a session. Others of its server make room, or at least gather no more.
+func (e *engine) runShort(h *host) {
+	sv := h.server
+	if !h.short {
+		h.short = true
+		sv.short = append(sv.short, h)
+	}
+	e.hush(e.now, h)
+	e.makeRoom(h)
+	for _, s := range sv.sessions {
+		if s.host != h && s.state == sessionReady {
+			e.wake(s.host)
 		}
 	}
 }
 
-// runShort notes that the host lacks a session. Others of its server gather no more.
-func (e *engine) runShort(h *host) {
-	h.short = true
-	for _, o := range h.server.hosts {
-		if o != h && len(o.ready) > 0 {
-			e.wake(o)
-		}
+// satisfied notes that the host lacks none.
+func (sv *server) satisfied(h *host) {
+	if h.short {
+		h.short = false
+		i := slices.Index(sv.short, h)
+		sv.short = slices.Delete(sv.short, i, i+1)
 	}
+}
+
+// vacating says that a session at work of another host is to be closed when its transaction ends.
+func (sv *server) vacating(h *host) bool {
+	return slices.ContainsFunc(sv.sessions, func(s *session) bool { return s.host != h && s.retired })
 }

@@ -32,6 +32,7 @@ type speaker struct {
 	heard  chan hearing       // from the receiver to the sender; capacity 1: see hear
 	giveUp context.CancelFunc // ends a dial
 	hung   bool               // hangup was called; the loop's
+	linger bool               // as hangup said, before it closed orders
 
 	kit  *tlsKit
 	raw  net.Conn // the connection; conn is it, or TLS on it
@@ -79,12 +80,12 @@ func (s *speaker) tell(o *order) {
 }
 
 // hangup tells the sender that there will be no more orders. It may be called again to abort.
-func (s *speaker) hangup(abort bool) {
+func (s *speaker) hangup(a hangup) {
 	if !s.hung {
-		s.hung = true
+		s.hung, s.linger = true, a.linger
 		close(s.orders)
 	}
-	if abort {
+	if a.abort {
 		s.giveUp()
 	}
 }

@@ -39,7 +39,8 @@ type session struct {
 	domains []*route      // that its transactions had, where the host takes only so many a session
 	clean   bool          // so far every transaction went as RFC 5321 has it
 	idle    timer
-	opened  time.Time
+	opened  time.Time // when it was
+	stands  bool      // the connection does: the other end has answered
 	beside  bool      // another session with the address was open when this one was dialled
 	hedge   timer     // until connected
 	guard   timer     // see watchdog.go; set but while the session rests
@@ -74,19 +75,22 @@ func (e *engine) pump(now time.Time, h *host) {
 
 // openMore orders the sessions that a host wants, as far as there is room.
 func (e *engine) openMore(now time.Time, h *host) {
-	h.short = false
-	for e.wantsSession(now, h) {
-		if !h.room() && !e.makeRoom(h) {
-			e.runShort(h)
-			break
-		}
-		if !h.room() || !e.open(now, h) {
-			break
-		}
+	sv, moved := h.server, h.short
+	wants := e.wantsSession(now, h)
+	for wants && h.room() && e.open(now, h) {
+		wants = e.wantsSession(now, h)
 	}
-	if h.server.turn == h {
-		h.server.turn = nil
-		e.wakeShort(h.server)
+	if wants && !h.hungry {
+		moved = moved && !h.short // it got one, and stands behind the others for the next
+		e.runShort(h)
+	} else {
+		sv.satisfied(h)
+	}
+	if sv.turn == h && (moved || !h.short || !sv.vacating(h) && sv.leaving == 0) {
+		sv.turn, moved = nil, true
+	}
+	if moved {
+		e.wakeShort(sv)
 	}
 }
 
@@ -166,6 +170,8 @@ func (e *engine) dial(now time.Time, h *host, addr int) {
 	}
 	e.sessions[s.id] = s
 	h.sessions = append(h.sessions, s)
+	h.server.sessions = append(h.server.sessions, s)
+	h.server.satisfied(h)
 	h.dialing++
 	e.counts.Dials++
 	if h.downCount > 0 {
@@ -208,17 +214,19 @@ func (e *engine) close(s *session) {
 	if abort {
 		s.host.dialing--
 	}
-	e.leave(s)
-	e.watch(s, e.now.Add(e.config.Timeouts.Quit))
 	s.hungUp = true
 	e.leaving++
-	e.act(hangup{session: s.id, abort: abort})
+	s.host.server.leaving++
+	e.leave(s)
+	e.watch(s, e.now.Add(e.config.Timeouts.Quit))
+	e.act(hangup{session: s.id, abort: abort, linger: !abort && s.host.limit.ceiling > 0})
 }
 
 // leave takes a session off its host: nothing is given to it any more, and its place there is free.
 func (e *engine) leave(s *session) {
 	h, same := s.host, func(o *session) bool { return o == s }
 	h.sessions = slices.DeleteFunc(h.sessions, same)
+	h.server.sessions = slices.DeleteFunc(h.server.sessions, same)
 	h.ready = slices.DeleteFunc(h.ready, same)
 	h.clear = slices.DeleteFunc(h.clear, same)
 	s.state = sessionClosing
@@ -308,7 +316,7 @@ func (e *engine) sessionOpened(now time.Time, ev opened) {
 	h.bad[s.addr] = time.Time{}
 	e.familyOf(h, s.addr).works()
 	s.opened = now
-	h.limit.opened(h.server.open())
+	h.limit.opened(h.server.open() + 1)
 	e.wakeShort(h.server)
 	h.limit.offered(now, ev.caps)
 	if s.plain && !h.tls.none {
@@ -347,11 +355,12 @@ func (e *engine) sessionEnded(now time.Time, ev ended) {
 	h := s.host
 	dialed := s.state == sessionDialing
 	delete(e.sessions, s.id)
-	e.leave(s)
-	e.timers.stop(&s.guard)
 	if s.hungUp {
 		e.leaving--
+		h.server.leaving--
 	}
+	e.leave(s)
+	e.timers.stop(&s.guard)
 	if dialed {
 		h.dialing--
 		e.dialFailed(now, s, ev.closing)
@@ -378,17 +387,31 @@ func (e *engine) dialFailed(now time.Time, s *session, c closing) {
 		return
 	case c.noRoute:
 		e.familyOf(h, s.addr).fails(now, e.config.DownTime)
-	case h.hasOpen(s.addr), s.beside, c.tls == nil && h.server.hasOpen(h.addrs[s.addr]):
+	case h.hasOpen(s.addr), s.beside, c.tls == nil && c.stage != stageAuth && h.server.hasOpen(h.addrs[s.addr]),
+		c.stage == stageGreeting && c.reply.Code == 421 && h.server.stands(h.addrs[s.addr]):
 		// Other sessions live, or did when this one was begun: the host is well and takes no more of us. If it has died
 		// meanwhile, the next dial tells. But TLS that fails says nothing of hosts under other policies.
-		h.limit.crowded(now, h.server.sessions())
+		h.limit.crowded(now, len(h.server.sessions))
 		return
 	}
 	h.bad[s.addr] = now.Add(e.config.DownTime)
 	if _, ok := e.nextAddr(now, h); ok {
 		return
 	}
-	via := &Via{MX: h.name, Addr: h.addrs[s.addr], Session: uint64(s.id), Policy: h.policy.word}
+	e.allFailed(now, h, s, c)
+	if c.stage > stageGreeting || h.server.open() > 0 {
+		return
+	}
+	// Those of the server's other hosts that wait for a session would find the same, one after the other.
+	for _, o := range slices.Clone(h.server.short) {
+		if len(o.sessions) == 0 && slices.Equal(o.addrs, h.addrs) {
+			e.allFailed(now, o, s, c)
+		}
+	}
+}
+
+// allFailed lets a host fall: a session with its last address has failed, its own or one of its server's.
+func (e *engine) allFailed(now time.Time, h *host, s *session, c closing) {
 	clear(h.bad)
-	e.fall(now, h, hostOutcome(c, via))
+	e.fall(now, h, hostOutcome(c, &Via{MX: h.name, Addr: h.addrs[s.addr], Session: uint64(s.id), Policy: h.policy.word}))
 }

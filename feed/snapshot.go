@@ -43,8 +43,8 @@ type Snapshot struct {
 	Hedges          uint64 // dials begun beside one that did not answer
 	SessionsTotal   uint64 // that reached the end of EHLO
 	SessionsReused  uint64 // transactions on a session that had carried one before
-	SessionsEvicted uint64 // idle ones closed because the process's budget was full
-	SessionsRetired uint64 // closed because the host takes only so many messages or domains a session
+	SessionsEvicted uint64 // idle ones closed because the budget of the process or the exchanger was full
+	SessionsRetired uint64 // closed because the host takes only so many messages or domains a session, or to make room for another policy
 	Transactions    uint64
 	Pipelined       uint64 // transactions whose MAIL rode behind the previous body
 	Piggybacked     uint64 // transactions with recipients of several domains
@@ -72,7 +72,7 @@ type HostState struct {
 	Addrs    string // comma separated
 	Waiting  int
 	Sessions int
-	Cap      int       // concurrency earned so far
+	Cap      int       // concurrency earned so far, with what has other policies at these addresses
 	Down     time.Time // zero, or when it may be tried again
 	Reason   string    // why it is down
 	Policy   string    // what its sessions keep to, as words

@@ -293,6 +293,8 @@ func actionText(a action) string {
 			return fmt.Sprintf("hangup s%d stuck", a.session)
 		case a.abort:
 			return fmt.Sprintf("hangup s%d abort", a.session)
+		case a.linger:
+			return fmt.Sprintf("hangup s%d linger", a.session)
 		}
 		return fmt.Sprintf("hangup s%d", a.session)
 	case observe:
