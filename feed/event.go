@@ -56,14 +56,16 @@ type (
 	answered struct{ results []resolver.Result }
 
 	// connected: the connection stands, the greeting is waited for. From a session, at most once, before opened.
-	connected struct{ session sessionID }
+	connected struct {
+		session sessionID
+		source  netip.Addr // our end of the connection; zero when unknown
+	}
 
 	// opened: greeting and EHLO are done. From a session, at most once, before its first finished.
 	opened struct {
 		session sessionID
 		caps    wire.Caps
-		fixup   bool       // the greeting is a PIX firewall's: never pipeline behind a body
-		source  netip.Addr // our end of the connection; zero when unknown
+		fixup   bool // the greeting is a PIX firewall's: never pipeline behind a body
 		tls     protection
 		connect time.Duration // since the dial action
 	}

@@ -72,6 +72,7 @@ func (e *engine) sessionConnected(ev connected) {
 	s := e.sessions[ev.session]
 	s.mute, s.stands = false, true
 	e.timers.stop(&s.hedge)
+	s.source = ev.source
 }
 
 // won ends the dials that were slower than the session that opened, and remembers their addresses. If the host itself was

@@ -10,7 +10,7 @@ import (
 )
 
 // What the Observer is told. A session counts for a domain when it first carries mail for it; an attempt that failed, for each domain whose
-// mail waited for it then. A route that has no session for a reason of its policy counts as it is resolved.
+// mail waited for it then. A route that has no session for a reason of its policy counts once, when it has recipients.
 
 // toldKept bounds the domains that a session remembers to have counted for.
 const toldKept = 4096
@@ -44,19 +44,35 @@ func (e *engine) refuse(rt *route, mx *resolver.MX, no *refusal) {
 		p.kind = PolicyTLSA
 	}
 	r := rt.resultFor(p)
-	r.Result, r.Reason, r.MX = no.result, wire.Clean(no.err.Error(), 200), mx.Name
-	e.observed = append(e.observed, r)
+	r.Result, r.Reason, r.MX = no.result, reasonOf(no.err), mx.Name
+	rt.owed = append(rt.owed, r)
+}
+
+// reasonOf is why an exchanger is refused, for people elsewhere: which of our servers was asked is not their business.
+func reasonOf(err error) string {
+	text := err.Error()
+	if asked := (*resolver.Error)(nil); errors.As(err, &asked) {
+		text = asked.Question + ": " + asked.Reason
+	}
+	return wire.Clean(text, 200)
 }
 
 // observeRoute tells of an MTA-STS policy that is announced and cannot be had.
 func (e *engine) observeRoute(rt *route, r *resolver.Route) {
 	var why *sts.Error
-	if !e.observes() || !errors.As(r.STSError, &why) {
+	if !e.observes() || rt.need == needDelivery || !errors.As(r.STSError, &why) {
 		return
 	}
 	result := rt.resultFor(&policy{kind: PolicySTS})
 	result.Result, result.Reason = why.Result, wire.Clean(why.Reason, 200)
-	e.observed = append(e.observed, result)
+	rt.owed = append(rt.owed, result)
+}
+
+// observeOwed tells what of a route is to be told without a session. A domain that was only hinted at has no mail yet, and when it comes it may
+// be some to which no policy applies.
+func (e *engine) observeOwed(rt *route) {
+	e.observed = append(e.observed, rt.owed...)
+	rt.owed = nil
 }
 
 // observeFlight tells of the session of a transaction, for those of its domains that it carries for the first time.

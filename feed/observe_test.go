@@ -56,6 +56,7 @@ func TestFailureCountsForEachDomainThatWaits(t *testing.T) {
 		r := w.observed.results[0]
 		assert.Equal(t, "mx1.test", r.MX, "with the exchanger's name")
 		assert.Equal(t, best, r.Addr.String(), "and its address")
+		assert.True(t, r.Source.IsValid(), "and ours")
 		assert.NotEmpty(t, r.Reason, "and more about it")
 	})
 }
@@ -84,6 +85,30 @@ func TestPoliciesThatCannotBeHadAreTold(t *testing.T) {
 		w.finish()
 		assert.ElementsMatch(t, []string{"one.test sts sts-policy-fetch-error", "one.test no-policy-found success", "two.test tlsa dnssec-invalid"}, w.observed.words(), "both are told")
 		assert.NotContains(t, w.observed.results[0].Reason, "\x1b", "in clean words")
+	})
+}
+
+// What is told without a session is told of mail that the policy is for, once: not of domains that were only looked up, as for a probe.
+func TestPoliciesThatCannotBeHadCountWithMail(t *testing.T) {
+	inTLSWorld(t, nil, func(t *testing.T, w *tlsWorld) {
+		w.serve(best, mxsim.Config{TLS: w.server})
+		w.change("one.test", func(rt *resolver.Route) { rt.STSError = &sts.Error{Result: "sts-policy-invalid", Reason: "no mx"} })
+		w.change("two.test", func(rt *resolver.Route) {
+			rt.MX[0].DANE = &resolver.DANE{Base: "mx1.test", Err: &resolver.Error{Question: "TLSA _25._tcp.mx1.test", Reason: "SERVFAIL", Server: "192.0.2.53:53"}}
+		})
+		w.feeder.Hint("one.test")
+		w.feeder.Hint("two.test")
+		time.Sleep(time.Second)
+		optional := w.sendWith(Params{TLSOptional: true}, shortContent, "a@one.test", "c@two.test").wait()
+		require.Equal(t, []string{"delivered", "delivered"}, optional, "mail that waives policies goes on")
+		assert.Empty(t, w.observed.words(), "and is no news to their owners")
+		w.send(againContent, "a@one.test", "c@two.test").wait()
+		w.finish()
+		assert.ElementsMatch(t, []string{"one.test sts sts-policy-invalid", "one.test no-policy-found success", "two.test tlsa dnssec-invalid"},
+			w.observed.words(), "other mail is, once")
+		for _, r := range w.observed.results {
+			assert.NotContains(t, r.Reason, "192.0.2.53", "which server of ours was asked is nobody's business")
+		}
 	})
 }
 

@@ -42,6 +42,7 @@ type route struct {
 	expected   bool          // its host is to be dialled as soon as it is known
 	unsettled  int           // recipients, twins included; while above 0 every candidate's host counts this route
 	replaced   bool          // out of the table, where the domain's next route is; its hosts still count it
+	owed       []TLSResult   // for the Observer, as soon as the route has recipients
 	refused    *Outcome      // what an exchanger that must not be used would have its recipients told; nil: there is none
 	sts        *sts.Policy
 	expires    time.Time
@@ -94,6 +95,7 @@ func (e *engine) routeOf(now time.Time, domain string, n need) *route {
 func (e *engine) engage(rt *route) {
 	rt.unsettled++
 	if rt.unsettled == 1 {
+		e.observeOwed(rt)
 		for _, c := range rt.candidates {
 			e.interest(c.host, 1)
 		}
@@ -196,6 +198,9 @@ func (e *engine) settleRoute(now time.Time, rt *route, ev resolved) {
 		}
 	}
 	failure := e.candidatesOf(now, rt, ev)
+	if rt.unsettled > 0 {
+		e.observeOwed(rt)
+	}
 	if failure != nil {
 		rt.state = routeGone
 		delete(e.routes, rt.id())

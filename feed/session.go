@@ -107,7 +107,7 @@ func (s *speaker) run(ctx context.Context, d dial) closing {
 		defer close(received)
 		s.receive()
 	}()
-	s.events <- opened{session: s.id, caps: s.caps, fixup: s.fixup, source: sourceOf(s.raw), tls: s.tls, connect: time.Since(s.started)}
+	s.events <- opened{session: s.id, caps: s.caps, fixup: s.fixup, tls: s.tls, connect: time.Since(s.started)}
 	c := s.converse(ctx)
 	s.raw.Close()
 	<-received
@@ -143,7 +143,7 @@ func (s *speaker) dial(ctx context.Context, d dial) closing {
 			noRoute: errors.Is(err, syscall.ENETUNREACH) || errors.Is(err, syscall.EAFNOSUPPORT)}
 	}
 	s.raw, s.conn, s.reader = conn, conn, wire.NewReader(conn)
-	s.events <- connected{session: s.id}
+	s.events <- connected{session: s.id, source: sourceOf(conn)}
 	return closing{}
 }
 

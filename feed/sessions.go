@@ -306,7 +306,7 @@ func (e *engine) sessionOpened(now time.Time, ev opened) {
 	}
 	h := s.host
 	h.dialing--
-	s.caps, s.fixup, s.source, s.connect, s.tls = ev.caps, ev.fixup, ev.source, ev.connect, ev.tls
+	s.caps, s.fixup, s.connect, s.tls = ev.caps, ev.fixup, ev.connect, ev.tls
 	e.countTLS(ev.tls)
 	e.counts.SessionsTotal++
 	wasDoubtful := h.doubtful()

@@ -76,8 +76,6 @@
 //
 // # Bugs
 //
-// RFC 8460 section 3 wants sessions that only carried reports left out of the next report. They cannot be told from others here.
-//
 // receiving-mx-helo and additional-information are never filled in.
 //
 // A result counts for the day in which the keeper takes it, which may be a moment after the session.
