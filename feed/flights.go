@@ -136,6 +136,7 @@ func (e *engine) unused(s *session) {
 	} else {
 		h.clear = append(h.clear, s)
 	}
+	e.wakeShort(h.server)
 }
 
 // passBy takes recipients past a host that cannot take their message.

@@ -6,8 +6,14 @@ import (
 	"time"
 )
 
-// turnTime is how long the only session that a server takes of us serves one host before it makes room for another.
-const turnTime = time.Second
+const (
+	// turnTime is how long the only session that a server takes of us serves one host before it makes room for another.
+	turnTime = time.Second
+	// pauseTime is how long no session is begun at a server that had one a moment ago (livesTime) and says that there are too many: whoever
+	// counts there has not seen yet that others are closed. It doubles each time.
+	pauseTime = 200 * time.Millisecond
+	livesTime = 5 * time.Second
+)
 
 // A server is what the hosts of one set of addresses share: they differ in their policies, and to the other end they are one client. So
 // it is the server whose sessions are counted and whose limits are learned. A session is a host's all the same: no mail goes by one that
@@ -19,6 +25,9 @@ type server struct {
 	turn     *host      // a session was closed to make room for this one: until it is gone, and this one was pumped
 	sessions []*session // of all its hosts, being opened or open
 	leaving  int        // sessions that were told goodbye and have not ended: the other end may still count them
+	seen     time.Time  // when a session was open last
+	paused   timer      // set while no session is begun
+	pauses   int        // since a session was opened
 	limit    limit
 }
 
@@ -31,6 +40,7 @@ func (e *engine) serve(h *host, name string, addrs []netip.AddrPort) {
 	}
 	if sv == nil {
 		sv = &server{}
+		sv.paused.due = func(time.Time) { e.wakeShort(sv) }
 		sv.limit = limit{window: 1, cap: e.config.SessionsPerHost, recipients: e.config.RecipientsPerTransaction, life: e.config.LimitsTTL}
 	}
 	sv.hosts = append(sv.hosts, h)
@@ -60,6 +70,7 @@ func (e *engine) unserve(h *host) {
 	if len(sv.hosts) > 0 {
 		return
 	}
+	e.timers.stop(&sv.paused)
 	for _, key := range sv.keys {
 		delete(e.servers, key)
 	}
@@ -86,11 +97,26 @@ func (sv *server) stands(addr netip.AddrPort) bool {
 	return slices.ContainsFunc(sv.sessions, func(s *session) bool { return s.stands && s.host.addrs[s.addr] == addr })
 }
 
+// pause lets a server that turned a session away have none for a moment, if it had some a moment ago. It says whether that is so. What has one
+// policy only is one host, which is down then as any host.
+func (e *engine) pause(now time.Time, sv *server, c closing) bool {
+	lives := now.Before(sv.seen.Add(livesTime)) || len(sv.sessions) > 0
+	if len(sv.hosts) == 1 || c.reply.Code != 421 || c.stage > stageHello || !lives {
+		return false
+	}
+	if n := len(sv.sessions); n > 0 {
+		sv.limit.crowded(now, n)
+	}
+	e.timers.set(&sv.paused, now.Add(pauseTime<<min(sv.pauses, 4)))
+	sv.pauses++
+	return true
+}
+
 // room says that the host may have one more session. Its first one does not wait until more than one is earned. Nobody takes a place
 // that was made for another, or that another needs more.
 func (h *host) room() bool {
 	sv := h.server
-	if sv.turn != nil && sv.turn != h {
+	if sv.turn != nil && sv.turn != h || sv.paused.slot > 0 {
 		return false
 	}
 	if o := sv.needy(nil); o != nil && o != h {
@@ -102,6 +128,9 @@ func (h *host) room() bool {
 	}
 	return len(sv.sessions)+sv.leaving < most
 }
+
+// counts says that a session that is closed had better be gone at the other end before the next one comes.
+func (sv *server) counts() bool { return sv.limit.ceiling > 0 || len(sv.short) > 0 }
 
 // share is how many sessions each host of a server has when all that have mail take as many as they may.
 func (sv *server) share() int {

@@ -219,7 +219,7 @@ func (e *engine) close(s *session) {
 	s.host.server.leaving++
 	e.leave(s)
 	e.watch(s, e.now.Add(e.config.Timeouts.Quit))
-	e.act(hangup{session: s.id, abort: abort, linger: !abort && s.host.limit.ceiling > 0})
+	e.act(hangup{session: s.id, abort: abort, linger: !abort && s.host.server.counts()})
 }
 
 // leave takes a session off its host: nothing is given to it any more, and its place there is free.
@@ -315,7 +315,7 @@ func (e *engine) sessionOpened(now time.Time, ev opened) {
 	h.rise()
 	h.bad[s.addr] = time.Time{}
 	e.familyOf(h, s.addr).works()
-	s.opened = now
+	s.opened, h.server.seen, h.server.pauses = now, now, 0
 	h.limit.opened(h.server.open() + 1)
 	e.wakeShort(h.server)
 	h.limit.offered(now, ev.caps)
@@ -359,6 +359,9 @@ func (e *engine) sessionEnded(now time.Time, ev ended) {
 		e.leaving--
 		h.server.leaving--
 	}
+	if !s.opened.IsZero() {
+		h.server.seen = now
+	}
 	e.leave(s)
 	e.timers.stop(&s.guard)
 	if dialed {
@@ -392,6 +395,8 @@ func (e *engine) dialFailed(now time.Time, s *session, c closing) {
 		// Other sessions live, or did when this one was begun: the host is well and takes no more of us. If it has died
 		// meanwhile, the next dial tells. But TLS that fails says nothing of hosts under other policies.
 		h.limit.crowded(now, len(h.server.sessions))
+		return
+	case e.pause(now, h.server, c):
 		return
 	}
 	h.bad[s.addr] = now.Add(e.config.DownTime)
