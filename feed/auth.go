@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/emersion/go-sasl"
@@ -35,11 +34,24 @@ func (s *speaker) authenticate(d dial) closing {
 	if !s.tls.verified && !d.policy.inClear {
 		return s.unauthenticated(d, "the session has no verified TLS, so the credentials are not sent (auth_in_clear allows it)")
 	}
-	client, mechanism := s.mechanism(who)
-	if client == nil {
+	offered := s.mechanisms(who)
+	if len(offered) == 0 {
 		return s.unauthenticated(d, fmt.Sprintf("the host offers none of the mechanisms PLAIN and LOGIN: %q", s.caps.Auth))
 	}
-	r, err := s.exchange(client)
+	for i, mechanism := range offered {
+		r, err := s.exchange(clientOf(mechanism, who))
+		// RFC 4954 sections 4 and 6: 504 is no such mechanism, and 534 one that will not do for this user. Another one may.
+		if err == nil && (r.Code == 504 || r.Code == 534) && i+1 < len(offered) {
+			continue
+		}
+		s.who = who
+		return s.judgeAuth(d, mechanism, r, err)
+	}
+	panic("BUG: no mechanism was the last")
+}
+
+// judgeAuth is what the end of an AUTH means.
+func (s *speaker) judgeAuth(d dial, mechanism string, r wire.Reply, err error) closing {
 	switch {
 	case errors.As(err, new(*wire.SyntaxError)), errors.As(err, new(*protocolError)):
 		// Its text would be quoted, and may be what we said.
@@ -48,9 +60,11 @@ func (s *speaker) authenticate(d dial) closing {
 		return closing{stage: stageAuth, err: brokenAt(stageAuth, err)}
 	case r.Code/100 == 4: // RFC 4954 section 6: the server has trouble of its own
 		s.quitNow()
-		return closing{stage: stageAuth, err: &authError{reason: mechanism + " was put off: " + who.hide(r), status: statusOf(r, 4)}}
+		return closing{stage: stageAuth, err: &authError{reason: mechanism + " was put off: " + s.who.hide(r).String(), status: statusOf(r, 4)}}
+	case r.Code == 535:
+		return s.unauthenticated(d, mechanism+" was refused, check the credentials: "+s.who.hide(r).String())
 	case r.Code != 235:
-		return s.unauthenticated(d, mechanism+" was refused, check the credentials: "+who.hide(r))
+		return s.unauthenticated(d, mechanism+" was refused: "+s.who.hide(r).String())
 	}
 	return closing{}
 }
@@ -62,24 +76,24 @@ func (s *speaker) unauthenticated(d dial, why string) closing {
 	return closing{stage: stageAuth, err: &authError{reason: why, status: status478}}
 }
 
-// mechanism is the first one that the host offers and we may use.
-func (s *speaker) mechanism(who *Credentials) (sasl.Client, string) {
+// mechanisms are those that the host offers and we may use, in the order in which we like them.
+func (s *speaker) mechanisms(who *Credentials) []string {
 	want := who.Mechanisms
 	if len(want) == 0 {
 		want = []string{sasl.Plain, sasl.Login}
 	}
-	for _, m := range want {
-		if !slices.Contains(s.caps.Auth, m) {
-			continue
-		}
-		switch m {
-		case sasl.Plain:
-			return sasl.NewPlainClient("", who.User, who.Password), m
-		case sasl.Login:
-			return &login{words: []string{who.User, who.Password}}, m
-		}
+	return slices.DeleteFunc(slices.Clone(want), func(m string) bool { return !slices.Contains(s.caps.Auth, m) || clientOf(m, who) == nil })
+}
+
+// clientOf is our side of a mechanism; nil: it is none of ours.
+func clientOf(mechanism string, who *Credentials) sasl.Client {
+	switch mechanism {
+	case sasl.Plain:
+		return sasl.NewPlainClient("", who.User, who.Password)
+	case sasl.Login:
+		return &login{words: []string{who.User, who.Password}}
 	}
-	return nil, ""
+	return nil
 }
 
 // A login is the client of LOGIN, which no RFC has. Servers ask in many words, or in none: first for the name, then for the password.
@@ -96,19 +110,28 @@ func (l *login) Next([]byte) ([]byte, error) {
 	return []byte(word), nil
 }
 
-// hide is a reply without its text if that repeats some of what it was told: it goes into logs, and to the host MTA.
-func (c *Credentials) hide(r wire.Reply) string {
-	text := strings.Join(strings.Fields(r.Text), "")
+// hide is a reply without its text if that repeats some of what the server was told: it goes into logs, to the host MTA, and with a bounce to
+// the sender.
+func (c *Credentials) hide(r wire.Reply) wire.Reply {
+	if c != nil && c.repeated(r.Text) {
+		r.Text = "(its text repeats the credentials)"
+	}
+	return r
+}
+
+// repeated says that a text has some of the secrets.
+func (c *Credentials) repeated(text string) bool {
+	text = strings.Join(strings.Fields(text), "")
 	for _, secret := range []string{c.Password, base64.StdEncoding.EncodeToString([]byte(c.Password)),
 		base64.StdEncoding.EncodeToString([]byte("\x00" + c.User + "\x00" + c.Password))} {
 		secret = strings.Join(strings.Fields(secret), "")
 		for i := 0; i+secretRun <= len(secret) || i == 0; i++ {
 			if strings.Contains(text, secret[i:min(i+secretRun, len(secret))]) {
-				return strconv.Itoa(r.Code) + " " + r.Enhanced.String() + " (its text repeats the credentials)"
+				return true
 			}
 		}
 	}
-	return r.String()
+	return false
 }
 
 // secretRun is how many octets in a row of a secret give some of it away.

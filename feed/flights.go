@@ -32,6 +32,7 @@ type flight struct {
 	wanted     bool      // it refused mail without before
 	bare       bool      // the host offers TLS, and the session is without since that failed
 	ascii      bool      // the host offers no SMTPUTF8: domains are told in A-labels
+	relay      bool      // its host is one that the configuration names
 	proven     bool      // the host was seen to answer a group as it should
 	served     bool      // its session had a recipient accepted before
 	latest     time.Time // when its session must have reported
@@ -61,6 +62,7 @@ func (e *engine) transmit(now time.Time, s *session) bool {
 	f.plain = h.limit.noParams
 	f.dressed = !f.plain && (s.caps.HasSize || s.caps.EightBitMIME && (f.message.key.params.EightBitMIME || f.message.body.Has8Bit()))
 	f.bare, f.wanted, f.later = s.plain && s.caps.StartTLS, s.wanted, s.tls.later
+	f.relay = h.configured
 	f.ascii = !s.caps.SMTPUTF8 && f.message.key.params.SMTPUTF8
 	f.via = Via{MX: h.name, Addr: h.addrs[s.addr], Source: s.source, Session: uint64(s.id), Transaction: uint64(f.id),
 		Recipients: len(rs), Reused: s.done > 0 || len(s.flights) > 0,
@@ -104,6 +106,13 @@ func (e *engine) fitting(now time.Time, s *session, rs []*recipient) (fit []*rec
 	if s.caps.SMTPUTF8 || !m.key.params.SMTPUTF8 { // only with the parameter are there addresses beyond ASCII
 		return rs
 	}
+	// RFC 6531 section 3.2: without the extension a client "MUST NOT transmit an internationalized email address and MUST NOT transmit a
+	// mail message containing internationalized mail headers".
+	if m.body.Header8Bit() {
+		e.unused(s)
+		e.passBy(now, s, rs, status567, errors.New("header needs SMTPUTF8, which the host does not offer"))
+		return nil
+	}
 	var unfit []*recipient
 	for _, r := range rs {
 		if _, ok := r.ascii(); ok && m.key.from.ASCII() {
@@ -115,7 +124,6 @@ func (e *engine) fitting(now time.Time, s *session, rs []*recipient) (fit []*rec
 	if len(fit) == 0 {
 		e.unused(s)
 	}
-	// RFC 6531 section 3.2: without the extension a client "MUST NOT transmit an internationalized email address".
 	e.passBy(now, s, unfit, status567, errors.New("address needs SMTPUTF8, which the host does not offer"))
 	return fit
 }

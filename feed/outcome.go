@@ -154,6 +154,11 @@ func (t *trial) judgeMail() verdict {
 		return v
 	case r.Code == 530 && t.flight.bare:
 		return t.judgeBare(r)
+	case (r.Code == 530 || r.Code == 535 || r.Code == 538) && t.flight.relay:
+		// A relay of the operator's wants a password, or has withdrawn what it gave us: that is his to mend, as when AUTH is refused.
+		v := t.replied(Deferred, r)
+		v.outcome.Status = status478
+		return v
 	case r.Code/100 == 5 && r.Code != 503:
 		return t.replied(Failed, r)
 	case r.Code/100 == 4:

@@ -32,6 +32,7 @@ type speaker struct {
 	heard  chan hearing       // from the receiver to the sender; capacity 1: see hear
 	giveUp context.CancelFunc // ends a dial
 	hung   bool               // hangup was called; the loop's
+	who    *Credentials       // that the host was told: what it says from then on may repeat them
 	linger bool               // as hangup said, before it closed orders
 
 	kit  *tlsKit
@@ -245,13 +246,16 @@ func (s *speaker) receive() {
 		var r wire.Reply
 		r, h.err = s.reader.ReadReply()
 		for h.err == nil {
-			h.replies = append(h.replies, r)
+			h.replies = append(h.replies, s.who.hide(r))
 			if !s.reader.Pending() || len(h.replies) > repliesOwed {
 				break
 			}
 			r, h.err = s.reader.ReadReply()
 		}
 		h.more = s.reader.Buffered() > 0
+		if syntax := (*wire.SyntaxError)(nil); s.who != nil && errors.As(h.err, &syntax) {
+			syntax.Line = s.who.hide(wire.Reply{Text: syntax.Line}).Text
+		}
 		if s.hear(h) != nil {
 			return
 		}

@@ -203,12 +203,61 @@ func TestLoginWhateverItIsAsked(t *testing.T) {
 	}
 }
 
+// A mechanism that will not do is no wrong password.
+func TestOtherMechanismsAreTried(t *testing.T) {
+	for name, refusal := range map[string]string{"RFC 4954 section 4: no such mechanism": "504 5.5.4 no", "section 6: not for this user": "534 5.7.9 too weak"} {
+		t.Run(name, func(t *testing.T) {
+			inRelayWorld(t, Credentials{User: "me", Password: "se cret"}, func(t *testing.T, w *relayWorld) {
+				w.play(best, w.dialogue("AUTH PLAIN LOGIN", mxsim.Expect("AUTH PLAIN "), mxsim.Reply(refusal), mxsim.Expect("AUTH LOGIN"), mxsim.Reply("334 VXNlcm5hbWU6"),
+					mxsim.Expect("bWU="), mxsim.Reply("334 UGFzc3dvcmQ6"), mxsim.Expect("c2UgY3JldA=="), mxsim.Reply("235 welcome"), mxsim.Expect("MAIL"), mxsim.Reply("250 ok"), mxsim.Expect("RCPT"), mxsim.Reply("250 ok"),
+					mxsim.Expect("DATA"), mxsim.Reply("354 go"), mxsim.ReadBody(), mxsim.Reply("250 queued")))
+				assert.Equal(t, []string{"delivered"}, w.send(shortContent, "a@one.test").wait(), "LOGIN does")
+			})
+		})
+	}
+}
+
+// An account whose rights were withdrawn is the operator's to mend, as a wrong password is.
+func TestRelayThatWantsMore(t *testing.T) {
+	for _, reply := range []string{"530 5.7.0 authentication required", "535 5.7.8 no", "538 5.7.11 encrypt"} {
+		t.Run(reply, func(t *testing.T) {
+			inRelayWorld(t, Credentials{User: "me", Password: "se cret"}, func(t *testing.T, w *relayWorld) {
+				w.twoDomains(false)
+				w.change("one.test", func(rt *resolver.Route) { rt.MX[0].Configured = true })
+				w.play(best, w.dialogue("AUTH PLAIN", mxsim.Expect("AUTH PLAIN "), mxsim.Reply("235 welcome"), mxsim.Expect("MAIL"), mxsim.Reply(reply)))
+				assert.Equal(t, []string{"deferred 4.7.8"}, w.sendIn(time.Minute, shortContent, "a@one.test").wait(), "mail waits")
+			})
+		})
+	}
+}
+
 // A server that says the credentials back must not bring them into logs, replies and records.
 func TestRefusalThatEchoesThePassword(t *testing.T) {
 	who := Credentials{User: "me", Password: "correct horse"}
 	plain := base64.StdEncoding.EncodeToString([]byte("\x00me\x00correct horse"))
-	for name, reply := range map[string]string{"in base64": "535 5.7.8 no such " + plain, "in clear": "535 5.7.8 wrong password correct horse"} {
+	for name, reply := range map[string]string{"in base64": "no such " + plain, "in clear": "wrong password correct horse"} {
+		for _, later := range []struct {
+			command string
+			replies []string
+		}{{"MAIL", []string{"550 5.1.0 "}}, {"MAIL", []string{"no reply "}}, {"RCPT", []string{"250 ok", "550 5.1.1 "}}} {
+			t.Run(name+", at "+later.command, func(t *testing.T) {
+				inRelayWorld(t, who, func(t *testing.T, w *relayWorld) {
+					later.replies[len(later.replies)-1] += reply // the last one repeats them
+					w.twoDomains(false)
+					w.change("one.test", func(rt *resolver.Route) { rt.MX[0].Configured = true })
+					steps := []mxsim.Step{mxsim.Expect("AUTH PLAIN "), mxsim.Reply("235 welcome")}
+					for i, reply := range later.replies {
+						steps = append(steps, mxsim.Expect([]string{"MAIL", "RCPT"}[i]), mxsim.Reply(reply))
+					}
+					w.play(best, w.dialogue("AUTH PLAIN", steps...))
+					d := w.sendIn(time.Minute, shortContent, "a@one.test")
+					assert.NotEqual(t, []string{"delivered"}, d.wait())
+					w.secret(t, d.settled[0].Outcome.Reason(), "what the host MTA is told")
+				})
+			})
+		}
 		t.Run(name, func(t *testing.T) {
+			reply := "535 5.7.8 " + reply
 			inRelayWorld(t, who, func(t *testing.T, w *relayWorld) {
 				w.play(best, w.dialogue("AUTH PLAIN", mxsim.Expect("AUTH PLAIN "), mxsim.Reply(reply), mxsim.Bye()))
 				d := w.send(shortContent, "a@one.test")

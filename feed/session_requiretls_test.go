@@ -103,6 +103,7 @@ func TestMessagesThatAHostCannotTake(t *testing.T) {
 		"larger than SIZE":        {Params{}, text(2000), "a@one.test", []string{"PIPELINING", "SIZE 1000"}, []string{"PIPELINING", "SIZE 0"}, "failed 5.3.4"},
 		"8-bit without 8BITMIME":  {Params{EightBitMIME: true}, "Subject: x\r\n\r\n\xc3\xa4\r\n", "a@one.test", plain, []string{"PIPELINING", "8BITMIME"}, "failed 5.6.3"},
 		"UTF-8 without SMTPUTF8":  {Params{SMTPUTF8: true}, shortContent, "\u00e4@one.test", plain, []string{"PIPELINING", "SMTPUTF8"}, "failed 5.6.7"},
+		"UTF-8 in the header":     {Params{SMTPUTF8: true}, "Subject: \xc3\xa4\r\n\r\nx\r\n", "a@one.test", []string{"PIPELINING", "8BITMIME"}, []string{"PIPELINING", "SMTPUTF8"}, "failed 5.6.7"},
 		"SIZE is one octet short": {Params{}, text(2000), "a@one.test", []string{"PIPELINING", "SIZE 1999"}, []string{"PIPELINING", "SIZE 2000"}, "failed 5.3.4"},
 	} {
 		for _, taken := range []bool{true, false} {

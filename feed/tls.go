@@ -145,7 +145,7 @@ func (k *tlsKit) verifyNames(p *policy, s tls.ConnectionState) *tlsError {
 		between.AddCert(c)
 	}
 	if _, err := leaf.Verify(x509.VerifyOptions{Roots: k.roots, Intermediates: between}); err != nil {
-		return &tlsError{result: resultOf(err), status: status475, err: errors.New(wire.Clean(err.Error(), 300))} // not err: it holds the peer's certificates
+		return &tlsError{result: resultOf(err), status: status475, err: errors.New(wire.Clean(plainly(err), 300))} // not err: it holds the peer's certificates
 	}
 	for _, name := range p.names {
 		if hasName(leaf, name) {
@@ -154,6 +154,16 @@ func (k *tlsKit) verifyNames(p *policy, s tls.ConnectionState) *tlsError {
 	}
 	return &tlsError{result: "certificate-host-mismatch", status: status475,
 		err: errors.New("certificate is not for " + strings.Join(p.names, " or "))}
+}
+
+// plainly is why a certificate is not accepted. What the library says of one that has expired has the time of day in it: no two failures
+// would be of one kind to those who count them.
+func plainly(err error) string {
+	var invalid x509.CertificateInvalidError
+	if errors.As(err, &invalid) && invalid.Reason == x509.Expired && invalid.Cert != nil {
+		return "a certificate is valid only from " + invalid.Cert.NotBefore.UTC().Format(time.RFC3339) + " to " + invalid.Cert.NotAfter.UTC().Format(time.RFC3339)
+	}
+	return err.Error()
 }
 
 // hasName says that the certificate is for a host of this name, or for any below ".example.net".

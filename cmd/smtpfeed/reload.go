@@ -10,7 +10,7 @@ import (
 func (d *daemon) reload() {
 	c, err := Load(d.file)
 	if err != nil {
-		d.log.Error("the configuration was not reloaded; the old one stays in force", "error", err)
+		d.log.Error("the configuration was not reloaded; the old one stays in force, and only the log files are opened anew", "error", err)
 		c = d.config
 	}
 	// What fitSessions lowered is no change.
@@ -32,6 +32,9 @@ func (d *daemon) reload() {
 	d.delivery.records.setWait(c.Log.Wait.Duration)
 	d.level.Set(c.Log.Level.Level)
 	d.config.Log = c.Log
+	if err != nil {
+		return
+	}
 	d.log.Info("reloaded", "level", c.Log.Level.String(), "deliveries", c.Log.Deliveries)
 }
 

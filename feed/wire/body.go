@@ -16,6 +16,7 @@ type Body struct {
 	mended  int
 	digest  [32]byte
 	eight   bool
+	header8 bool
 }
 
 // Size is the number of octets of the canonical content, without dot-stuffing and without the end of data.
@@ -26,6 +27,9 @@ func (b *Body) Digest() [32]byte { return b.digest }
 
 // Has8Bit says that the content has an octet above 127.
 func (b *Body) Has8Bit() bool { return b.eight }
+
+// Header8Bit says that the header, which ends at the first empty line, has one. Headers of parts inside are not looked at.
+func (b *Body) Header8Bit() bool { return b.header8 }
 
 // Mended is how many octets or line ends the content had to be changed in to be canonical: each bare LF, bare CR and NUL, and
 // a last line without its CRLF. Where it is not 0, a DKIM signature may have been broken.

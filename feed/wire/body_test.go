@@ -242,3 +242,25 @@ func ExampleBodyWriter() {
 	// "Subject: x\r\n\r\n..hidden\r\n"
 	// 3 mended
 }
+
+func TestHeaders8Bit(t *testing.T) {
+	long := strings.Repeat("X-Filler: of a chunk and more\r\n", 5000)
+	for content, want := range map[string]bool{
+		"Subject: \xc3\xa4\r\n\r\nx\r\n":              true,
+		"Subject: a\r\n\r\n\xc3\xa4\r\n":              false,
+		"\r\nSubject: \xc3\xa4\r\n":                   false,
+		"Subject: a\n\n\xe4":                          false,
+		"Subject: a\n\xe4":                            true,
+		"Subject: a\r\n b\r\n\xe4: b\r\n\r\nx":        true,
+		long + "Subject: \xc3\xa4\r\n\r\nx\r\n":       true,
+		long + "Subject: a\r\n\r\n\xc3\xa4x\r\n":      false,
+		long + "\r\n" + long + "\xe4":                 false,
+		"":                                            false,
+		"no line end \xe4":                            true,
+		"Subject: a\r\n\r\nno octet beyond ASCII\r\n": false,
+	} {
+		w := &BodyWriter{}
+		w.Write([]byte(content))
+		assert.Equal(t, want, w.Body().Header8Bit(), "the header of %.40q ends at the first empty line", content)
+	}
+}

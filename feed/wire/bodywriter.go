@@ -64,7 +64,7 @@ func (w *BodyWriter) Body() *Body {
 		w.endLine()
 	}
 	w.closeChunk()
-	b := &Body{raw: w.full, size: w.size, dots: w.dots, mended: w.mended, eight: w.eight}
+	b := &Body{raw: w.full, size: w.size, dots: w.dots, mended: w.mended, eight: w.eight, header8: w.eight && header8Bit(w.full)}
 	if w.sum == nil {
 		w.sum = sha256.New()
 	}
@@ -189,6 +189,24 @@ func (w *BodyWriter) closeChunk() {
 	}
 	w.full = append(w.full, slices.Clip(w.chunk))
 	w.chunk = nil
+}
+
+// header8Bit looks at canonical content up to the first empty line.
+func header8Bit(content [][]byte) bool {
+	empty := true // the line, so far
+	for _, chunk := range content {
+		for _, c := range chunk {
+			switch {
+			case c >= utf8.RuneSelf:
+				return true
+			case c == '\n' && empty:
+				return false
+			case c != '\r':
+				empty = c == '\n'
+			}
+		}
+	}
+	return false
 }
 
 // has8Bit looks at eight octets at a time where it can.
