@@ -390,7 +390,7 @@ func (e *engine) dialFailed(now time.Time, s *session, c closing) {
 		return
 	case c.noRoute:
 		e.familyOf(h, s.addr).fails(now, e.config.DownTime)
-	case h.hasOpen(s.addr), s.beside, c.tls == nil && c.stage != stageAuth && h.server.hasOpen(h.addrs[s.addr]),
+	case h.hasOpen(s.addr), s.beside, c.stage <= stageHello && h.server.hasOpen(h.addrs[s.addr]),
 		c.stage == stageGreeting && c.reply.Code == 421 && h.server.stands(h.addrs[s.addr]):
 		// Other sessions live, or did when this one was begun: the host is well and takes no more of us. If it has died
 		// meanwhile, the next dial tells. But TLS that fails says nothing of hosts under other policies.
@@ -407,6 +407,7 @@ func (e *engine) dialFailed(now time.Time, s *session, c closing) {
 	if c.stage > stageGreeting || h.server.open() > 0 {
 		return
 	}
+	h.limit.ceiling = 0 // it took none: what stood beside a refusal was refused as well
 	// Those of the server's other hosts that wait for a session would find the same, one after the other.
 	for _, o := range slices.Clone(h.server.short) {
 		if len(o.sessions) == 0 && slices.Equal(o.addrs, h.addrs) {
