@@ -39,6 +39,7 @@ type host struct {
 	named    int // routes in the table that name this host
 	interest int // of those, with an unsettled recipient
 	server   *server
+	alias    string // a key of the server, by this host's name; "" is none
 	limit    *limit // of the server
 	tls      tlsLimit
 	short    bool // it wanted a session when it was pumped last, and its server had no room

@@ -44,7 +44,7 @@ func (e *engine) serve(h *host, name string, addrs []netip.AddrPort) {
 		sv.limit = limit{window: 1, cap: e.config.SessionsPerHost, recipients: e.config.RecipientsPerTransaction, life: e.config.LimitsTTL}
 	}
 	sv.hosts = append(sv.hosts, h)
-	h.server, h.limit = sv, &sv.limit
+	h.server, h.limit, h.alias = sv, &sv.limit, v4
 	e.nameServer(sv, all)
 	if v4 != "" {
 		e.nameServer(sv, v4)
@@ -68,10 +68,19 @@ func (e *engine) unserve(h *host) {
 		sv.turn = nil
 	}
 	if len(sv.hosts) > 0 {
+		e.unname4(sv, h.alias)
 		return
 	}
 	e.timers.stop(&sv.paused)
 	for _, key := range sv.keys {
+		delete(e.servers, key)
+	}
+}
+
+// unname4 forgets a name by which no host of the server came.
+func (e *engine) unname4(sv *server, key string) {
+	if e.servers[key] == sv && !slices.ContainsFunc(sv.hosts, func(o *host) bool { return o.alias == key }) {
+		sv.keys = slices.DeleteFunc(sv.keys, func(k string) bool { return k == key })
 		delete(e.servers, key)
 	}
 }
@@ -104,7 +113,7 @@ func (e *engine) pause(now time.Time, sv *server, c closing) bool {
 	if len(sv.hosts) == 1 || c.reply.Code != 421 || c.stage > stageHello || !lives {
 		return false
 	}
-	if n := len(sv.sessions); n > 0 {
+	if n := len(sv.sessions) + sv.leaving; n > 0 {
 		sv.limit.crowded(now, n)
 	}
 	e.timers.set(&sv.paused, now.Add(pauseTime<<min(sv.pauses, 4)))

@@ -394,7 +394,7 @@ func (e *engine) dialFailed(now time.Time, s *session, c closing) {
 		c.stage == stageGreeting && c.reply.Code == 421 && h.server.stands(h.addrs[s.addr]):
 		// Other sessions live, or did when this one was begun: the host is well and takes no more of us. If it has died
 		// meanwhile, the next dial tells. But TLS that fails says nothing of hosts under other policies.
-		h.limit.crowded(now, len(h.server.sessions))
+		h.limit.crowded(now, len(h.server.sessions)+h.server.leaving)
 		return
 	case e.pause(now, h.server, c):
 		return
