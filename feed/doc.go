@@ -44,7 +44,7 @@
 //	hosts.go      exchangers by address set: lanes (the queue), cuts, falls, what is remembered
 //	addresses.go  which address of a host is dialled; families that do not work
 //	share.go      what an exchanger takes over from an equal one
-//	sessions.go   connections: the host's and the process's budget, rest and idle timeout
+//	sessions.go   connections: the server's and the process's budget, rest and idle timeout
 //	gather.go     when a transaction waits for more to ride along
 //	stream.go     whether more envelopes of a message are to be expected
 //	tide.go       whether more answers to its lookups are, soon
@@ -122,6 +122,10 @@
 // and the work is split inside the same attempt, on the same connection where that is possible. A host that cannot be reached is
 // down for Config.DownTime, which doubles; then one recipient probes it while the others go elsewhere.
 //
+// Hosts of one address set that differ in their policies are one server to the other end, and one client to it are we: their sessions count
+// together, and what is learned by one serves all, except of TLS. Who lacks a session waits in a queue, and who has more than its share
+// makes room, or has had the only one for a second. The place is another's when the server has closed the connection.
+//
 // # Equal messages
 //
 // Envelopes with the same sender, parameters and content digest are one message: one body, shared lanes. An address that
@@ -153,7 +157,7 @@
 //   - What was delivered is not delivered again before the host MTA has read the reply, unless more is owed than may be remembered.
 //   - A session has at most two transactions in its hands, the second one only behind a body on its way.
 //   - Nothing waits without a lookup, a session or a timer that will end the wait.
-//   - Sessions stay within the process's and the host's bounds.
+//   - Sessions stay within the process's and the server's bounds, whatever the policies of a server's hosts.
 //
 // # Goroutines
 //
@@ -178,7 +182,9 @@
 // A server that says 250 in the middle of a body, when the rest and the end of data are on their way already, is believed: nobody could
 // tell that from the final reply.
 //
-// That a server knows only HELO is not remembered. That an exchanger is down is found for each policy that its domains have.
+// That a server knows only HELO is not remembered. That an exchanger is down is found for each policy that its domains have, except when it takes no
+// connection at all. Where a server counts a session for long after it has closed it, each one that is handed over to another policy may lower
+// what it is believed to take.
 //
 // Below a DANE-TA record a certificate may, by RFC 7672 section 3.2.2, also be for the recipient's domain. It may here only where the exchanger's name
 // lies in that domain: else each of a provider's domains would need sessions of its own.

@@ -8,7 +8,7 @@ import (
 )
 
 const (
-	// provenWindow is how many sessions a host may have that has opened one. Postfix begins with as many to a destination that it
+	// provenWindow is how many sessions a server may have that has opened one. Postfix begins with as many to a destination that it
 	// knows nothing of (initial_destination_concurrency).
 	provenWindow = 5
 	// failedCohort is how many sessions in a row may end without any transaction gone well before the host counts as
@@ -19,9 +19,9 @@ const (
 // A limit is what a server has been seen to take, whatever policy its hosts are under. It publishes none of it: we learn, and forget when
 // until is past.
 type limit struct {
-	window     int // sessions the host has earned; grows by success, falls by failure
+	window     int // sessions the server has earned; grows by success, falls by failure
 	cap        int // window's bound by configuration
-	ceiling    int // window's bound as the host showed it; 0 is none
+	ceiling    int // window's bound as the server showed it; 0 is none
 	recipients int // a transaction takes at most
 
 	learnedRecipients bool

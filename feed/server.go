@@ -68,7 +68,7 @@ func (e *engine) unserve(h *host) {
 		sv.turn = nil
 	}
 	if len(sv.hosts) > 0 {
-		e.unname4(sv, h.alias)
+		e.unalias(sv, h.alias)
 		return
 	}
 	e.timers.stop(&sv.paused)
@@ -77,8 +77,8 @@ func (e *engine) unserve(h *host) {
 	}
 }
 
-// unname4 forgets a name by which no host of the server came.
-func (e *engine) unname4(sv *server, key string) {
+// unalias forgets a name that a host had brought, unless another host has it too.
+func (e *engine) unalias(sv *server, key string) {
 	if e.servers[key] == sv && !slices.ContainsFunc(sv.hosts, func(o *host) bool { return o.alias == key }) {
 		sv.keys = slices.DeleteFunc(sv.keys, func(k string) bool { return k == key })
 		delete(e.servers, key)

@@ -14,7 +14,7 @@ const (
 // are left whose servers are far away or dead, one by one.
 type tide struct {
 	asking int       // carriers that wait for a lookup
-	routed int       // recipients whose hosts became known, or were
+	routed int       // recipients whose hosts became known, or were known when they came
 	began  time.Time // of the count
 	count  int       // of answers since then
 	before int       // in the tideStep before
@@ -37,7 +37,7 @@ func (t *tide) roll(now time.Time) {
 	}
 }
 
-// within is how many answers are to be expected in a time, at the present pace.
+// within is how many answers are to be expected in a time, at the present pace. It begins a new count where that is due.
 func (t *tide) within(now time.Time, d time.Duration) int {
 	t.roll(now)
 	measured := tideStep + now.Sub(t.began)
