@@ -183,5 +183,6 @@ func checkHost(t testing.TB, e *engine, h *host, census map[*recipient]int) {
 
 // busy says that a session of the server works or is being opened, or will be looked at: then those who are short are, too.
 func (sv *server) busy() bool {
-	return sv.leaving > 0 || sv.paused.slot > 0 || slices.ContainsFunc(sv.hosts, func(h *host) bool { return len(h.sessions) > len(h.ready) || len(h.ready) > 0 && h.dirty })
+	looked := func(h *host) bool { return h.dirty } // and wakes the next one
+	return sv.leaving > 0 || sv.paused.slot > 0 || slices.ContainsFunc(sv.short, looked) || slices.ContainsFunc(sv.hosts, func(h *host) bool { return len(h.sessions) > len(h.ready) || len(h.ready) > 0 && h.dirty })
 }
