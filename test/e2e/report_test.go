@@ -242,7 +242,10 @@ func (r *reporting) age(t *testing.T) time.Time {
 	t.Helper()
 	lines := r.state(t)
 	days := dayLine.FindAllStringSubmatch(lines, -1)
-	require.Len(t, days, 1, "all was counted on one day (a test that runs over midnight UTC is to be repeated)")
+	if now := time.Now().UTC(); len(days) == 2 && now.Sub(now.Truncate(24*time.Hour)) < 10*time.Minute {
+		t.Skip("it ran over midnight UTC, and counted on two days")
+	}
+	require.Len(t, days, 1, "all was counted on one day")
 	day, err := time.Parse(time.DateOnly, days[0][1])
 	require.NoError(t, err, "it has a date")
 	day = day.AddDate(0, 0, -2)
