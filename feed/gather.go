@@ -36,7 +36,7 @@ func (e *engine) gathers(now time.Time, h *host, l *lane) bool {
 		return false
 	}
 	if !st.flowing {
-		if e.oneDomain(h) || len(h.laneOf) > gatherLanes || !m.tide.brings(now, l, until) {
+		if e.oneDomain(h) || h.limit.sessionDomains == 1 || len(h.laneOf) > gatherLanes || !m.tide.brings(now, l, until) {
 			return false
 		}
 		until = earlier(until, now.Add(tideStep)) // and see what became of it

@@ -155,7 +155,8 @@ func (t *trial) judgeMail() verdict {
 	case r.Code == 530 && t.flight.bare:
 		return t.judgeBare(r)
 	case (r.Code == 530 || r.Code == 535 || r.Code == 538) && t.flight.relay:
-		// A relay of the operator's wants a password, or has withdrawn what it gave us: that is his to mend, as when AUTH is refused.
+		// RFC 4954 section 6: a relay of the operator's wants a password, or another one, or TLS before it. That is his to mend, as when AUTH
+		// is refused.
 		v := t.replied(Deferred, r)
 		v.outcome.Status = status478
 		return v

@@ -219,10 +219,11 @@ func TestResumedSessionsAreJudgedAgain(t *testing.T) {
 func TestPoliciesShareAServersSessions(t *testing.T) {
 	inTLSWorld(t, func(c *Config) { c.RecipientsPerTransaction, c.SessionsPerHost = 1, 10 }, func(t *testing.T, w *tlsWorld) {
 		w.sure("one.test", sts.Enforce)
-		w.serve(best, mxsim.Config{TLS: w.server, MaxSessions: 2, Processing: 200 * time.Millisecond})
-		assert.NotContains(t, w.send(shortContent, many(40, "two.test")...).wait(), "deferred", "that it takes no more is found without loss")
+		s := w.serve(best, mxsim.Config{TLS: w.server, MaxSessions: 2, Processing: 200 * time.Millisecond})
+		require.Equal(t, repeated("delivered", 40), w.send(shortContent, many(40, "two.test")...).wait(), "that it takes no more is found without loss")
 		require.Equal(t, "2 sessions", learnedOf(w.world, "mx1.test"))
 		failed := w.snapshot().DialsFailed
+		s.Reset()
 		long := w.send(againContent, many(100, "two.test")...)
 		time.Sleep(2 * time.Second)
 		begun := time.Now()
@@ -233,7 +234,33 @@ func TestPoliciesShareAServersSessions(t *testing.T) {
 		require.Equal(t, slices.Repeat([]string{"delivered"}, 100), long.wait())
 		assert.False(t, long.firstVia().Verified, "each keeps to its policy")
 		assert.Equal(t, failed, w.snapshot().DialsFailed, "nobody is turned away any more")
+		assert.Equal(t, 2, s.Stats().MaxOpen, "for a session that makes room is gone before the next one comes")
 	})
+}
+
+// A place is another session's when the server has closed the connection, and if it does not, after Timeouts.Quit.
+func TestPlacesAreTakenWhenTheyAreFree(t *testing.T) {
+	for name, c := range map[string]struct {
+		end  mxsim.Step
+		wait time.Duration
+	}{
+		"the server takes its time": {mxsim.Seq(mxsim.Stall(time.Second), mxsim.Reply("221 bye"), mxsim.Drop()), time.Second},
+		"it forgets to close":       {mxsim.Seq(mxsim.Reply("221 bye"), mxsim.StallForever()), 2 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inTLSWorld(t, func(c *Config) {
+				c.SessionsPerHost = 1
+				c.TLS.Destinations = []Destination{{Domain: "two.test", Mode: TLSOff}}
+			}, func(t *testing.T, w *tlsWorld) {
+				plain := mxsim.Seq(mxsim.Hello("mx1.test", "PIPELINING"), mxsim.Deliver(1))
+				w.play(best, mxsim.Script{plain, mxsim.Expect("QUIT"), c.end}, mxsim.Script{plain, mxsim.Bye()})
+				require.Equal(t, []string{"delivered"}, w.send(shortContent, "a@one.test").wait())
+				begun := time.Now()
+				require.Equal(t, []string{"delivered"}, w.send(shortContent, "a@two.test").wait(), "the session of another policy makes room")
+				assert.Equal(t, c.wait, time.Since(begun).Truncate(time.Second), "and is waited for, with some round trips")
+			})
+		})
+	}
 }
 
 // many are recipients of a domain.

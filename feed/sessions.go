@@ -103,7 +103,8 @@ func (e *engine) retirePlain(h *host) {
 	}
 }
 
-// retire lets a session go that can carry nothing of what waits: its host takes only so many messages or domains a session.
+// retire lets a session go that can carry nothing of what waits, since its host takes only so many messages or domains a session, or that makes
+// room for another host of its server.
 func (e *engine) retire(s *session) {
 	e.mark(s)
 	if len(s.flights) == 0 {
