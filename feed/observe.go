@@ -29,7 +29,7 @@ func (rt *route) resultFor(p *policy) TLSResult {
 
 // refuse notes that an exchanger of a route must not be used. What is temporary counts more than what is not.
 func (e *engine) refuse(rt *route, mx *resolver.MX, no *refusal) {
-	o := &Outcome{Class: Deferred, Status: no.status, Err: no.err, Via: &Via{MX: mx.Name}}
+	o := &Outcome{Class: Deferred, Status: no.status, Err: no.err, Via: &Via{MX: mx.Name, Policy: no.word}}
 	if no.failed {
 		o.Class = Failed
 	}

@@ -100,6 +100,7 @@ func needOf(p Params) need {
 
 // A refusal is why an exchanger must not be used: the outcome of recipients that have no other.
 type refusal struct {
+	word   string // of the policy, as in delivery records
 	failed bool
 	status wire.Enhanced
 	result string // of RFC 8460
@@ -148,7 +149,7 @@ func requireTLS(r *resolver.Route, mx *resolver.MX, base *policy) (*policy, *ref
 		}
 	}
 	if !mx.Secure && !mx.Configured && !(applies(r.STS, mx) && r.STS.Matches(mx.Name)) {
-		return nil, &refusal{failed: true, status: status5730, err: errNeedsTLS}
+		return nil, &refusal{word: "requiretls", failed: true, status: status5730, err: errNeedsTLS}
 	}
 	p := verify("requiretls", []string{mx.Name}, mx.Name)
 	p.kind = ""
@@ -163,7 +164,7 @@ func requireTLS(r *resolver.Route, mx *resolver.MX, base *policy) (*policy, *ref
 func daneOf(domain string, mx *resolver.MX) (*policy, *refusal) {
 	d := mx.DANE
 	if d.Err != nil {
-		return nil, &refusal{status: status475, result: "dnssec-invalid", err: d.Err}
+		return nil, &refusal{word: "dane", status: status475, result: "dnssec-invalid", err: d.Err}
 	}
 	p := &policy{word: "dane", level: levelEncrypt, kind: PolicyTLSA, sni: d.Base}
 	for _, r := range d.Records {
@@ -207,7 +208,7 @@ func stsOf(s *sts.Policy, mx *resolver.MX, base *policy) (*policy, *refusal) {
 	matches := s.Matches(mx.Name)
 	switch {
 	case s.Mode == sts.Enforce && !matches:
-		return nil, &refusal{status: status475, result: "validation-failure",
+		return nil, &refusal{word: "mta-sts", status: status475, result: "validation-failure",
 			err: fmt.Errorf("the MTA-STS policy of %s does not name the exchanger %s", s.Domain, mx.Name)}
 	case s.Mode == sts.Enforce:
 		p := verify("mta-sts", []string{mx.Name}, mx.Name)

@@ -188,3 +188,18 @@ func TestRefusalsTellTheTemporaryOneFirst(t *testing.T) {
 	e.refuse(rt, &mx, &refusal{failed: true, status: status5730, err: errNeedsTLS})
 	assert.Equal(t, Deferred, rt.refused.Class, "whatever comes behind it")
 }
+
+func TestRefusalsNameTheirPolicy(t *testing.T) {
+	for word, c := range map[string]policyCase{
+		"mta-sts":    {tls: opportunistic, mx: exchanger(), sts: published(sts.Enforce, "other.test")},
+		"dane":       {tls: opportunistic, mx: unknowable()},
+		"requiretls": {tls: opportunistic, need: needTLS, mx: exchanger()},
+	} {
+		e := newEngine(Config{TLS: opportunistic}.withDefaults())
+		rt := &route{domain: "one.test"}
+		_, no := c.policy()
+		require.NotNil(t, no, "the exchanger is refused")
+		e.refuse(rt, &c.mx, no)
+		assert.Equal(t, word, rt.refused.Via.Policy, "the delivery record says by which policy")
+	}
+}
