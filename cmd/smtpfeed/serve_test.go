@@ -155,6 +155,19 @@ func TestSecondSignalStopsAtOnce(t *testing.T) {
 	assert.True(t, strings.HasPrefix(string(rest), "451 4.4.2 "), "and the host MTA is told, not left: %q", rest)
 }
 
+func TestReloadOfABrokenFileChangesNothing(t *testing.T) {
+	w := newWorld(t, mxsim.Config{})
+	d := w.start(t, w.config(t, ""))
+	require.NoError(t, os.Rename(w.path("deliveries.jsonl"), w.path("old.jsonl")), "logrotate moves the file")
+	require.NoError(t, writeFile(w.path("smtpfeed.toml"), "hostname = \"other\nlevel"), "the configuration is broken")
+	d.signals <- syscall.SIGHUP
+	d.signals <- syscall.SIGHUP // taken when the first was obeyed
+	assert.Contains(t, d.log.String(), "the configuration was not reloaded", "the operator is told")
+	assert.NotContains(t, d.log.String(), "msg=reloaded", "and not the opposite behind it")
+	assert.Equal(t, "feed.example.test", d.config.Hostname, "the old one stays in force")
+	assert.FileExists(t, w.path("deliveries.jsonl"), "and the record file is opened anew, for logrotate")
+}
+
 func TestReloadAppliesWhatItCan(t *testing.T) {
 	w := newWorld(t, mxsim.Config{})
 	d := w.start(t, w.config(t, ""))
