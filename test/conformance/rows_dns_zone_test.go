@@ -110,12 +110,14 @@ func neverAsked(questions ...string) func(*play) {
 	}
 }
 
-// askedOnce is the usual play, in which some questions must be asked exactly once.
+// askedOnce is the usual play, in which some questions must be asked exactly once. Over sockets they may come again: on a busy machine an
+// answer takes longer than the resolver waits before it asks anew.
 func askedOnce(questions ...string) func(*play) {
 	return func(p *play) {
 		p.exchange()
 		for _, q := range questions {
-			if n := p.timesAsked(q); n != 1 {
+			_, memory := p.world.(*memory)
+			if n := p.timesAsked(q); n == 0 || memory && n > 1 {
 				p.fail("%s was asked %d times, wanted once", q, n)
 			}
 		}

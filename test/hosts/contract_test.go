@@ -4,11 +4,13 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/smtpfeed/smtpfeed/test/hosts"
 )
@@ -102,6 +104,41 @@ func TestHostsKeepWhatNobodyTakes(t *testing.T) {
 				assert.NotEmpty(t, q.ID, "messages have names")
 			}
 			assert.ElementsMatch(t, append(to, "user5@d5.example"), addresses, "with the same queue")
+		})
+	}
+}
+
+// Who waits for an empty queue must not be told so while mail moves from one of the host's directories to the next.
+func TestQueueMissesNoMailThatMoves(t *testing.T) {
+	for name, make := range makers {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := begin(t, make)
+			const submitters, each = 4, 50
+			var taken atomic.Int64
+			var all errgroup.Group
+			for range submitters {
+				all.Go(func() error {
+					for range each {
+						if _, err := hosts.Submit(h.Addr(), hosts.Mail{From: "a@sender.test", To: []string{"b@d.example"}, Content: "Subject: x\r\n\r\nx\r\n"}); err != nil {
+							return err
+						}
+						taken.Add(1)
+					}
+					return nil
+				})
+			}
+			for before := int64(0); before < submitters*each; {
+				before = taken.Load()
+				queue, err := h.Queue()
+				require.NoError(t, err, "the queue can be listed")
+				ids := map[string]bool{}
+				for _, q := range queue {
+					ids[q.ID] = true
+				}
+				assert.GreaterOrEqual(t, int64(len(ids)), before, "mails in the queue")
+			}
+			assert.NoError(t, all.Wait(), "every mail is taken")
 		})
 	}
 }

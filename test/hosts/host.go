@@ -23,7 +23,7 @@ type Host interface {
 	Reload() error
 	// Flush makes it try everything in its queue now, and may return before that is done.
 	Flush() error
-	// Queue lists all recipients that it holds.
+	// Queue lists all recipients that it holds, from the reply to a mail's data on. One of a mail that moves meanwhile has no address.
 	Queue() ([]Queued, error)
 	// Pid is the process below which all of its processes are.
 	Pid() int

@@ -122,8 +122,40 @@ func (p *Postfix) Reload() error { return run(command("postfix"), "-c", p.setup.
 // Flush makes the queue manager try everything now.
 func (p *Postfix) Flush() error { return run(command("postqueue"), "-c", p.setup.Dir, "-f") }
 
-// Queue asks postqueue(1).
+// Queue asks postqueue(1), which misses mail that moves while it reads one directory after the other. So what was seen on its way a moment
+// earlier is in the list too, without an address.
 func (p *Postfix) Queue() (all []Queued, err error) {
+	moving, err := p.moving()
+	if err != nil {
+		return nil, err
+	}
+	all, err = p.listed()
+	for _, q := range all {
+		delete(moving, q.ID)
+	}
+	for id := range moving {
+		all = append(all, Queued{ID: id, Active: true})
+	}
+	return all, err
+}
+
+// moving names what is in the directories that mail goes through, read in that order: what moves on is met again. Twice, because a
+// notification appears in the first when its cause leaves the last.
+func (p *Postfix) moving() (map[string]bool, error) {
+	ids := map[string]bool{}
+	for _, queue := range []string{"maildrop", "incoming", "active", "incoming", "active"} {
+		files, err := os.ReadDir(filepath.Join(p.setup.path("queue"), queue))
+		if err != nil {
+			return nil, err
+		}
+		for _, f := range files {
+			ids[f.Name()] = true
+		}
+	}
+	return ids, nil
+}
+
+func (p *Postfix) listed() (all []Queued, err error) {
 	c := exec.Command(command("postqueue"), "-c", p.setup.Dir, "-j")
 	var errs bytes.Buffer
 	c.Stderr = &errs
