@@ -45,6 +45,15 @@ type LMTPSection struct {
 	Budget         Duration `toml:"budget"`     // from the host's final dot to our last reply
 	DSN            bool     `toml:"dsn"`        // take the duty to notify over from the host MTA (RFC 3461)
 	RequireTLS     bool     `toml:"requiretls"` // offer REQUIRETLS (RFC 8689)
+
+	Timeouts LMTPTimeouts `toml:"timeouts,inline"`
+}
+
+// LMTPTimeouts are how long the host MTA may be silent.
+type LMTPTimeouts struct {
+	Command Duration `toml:"command"` // before it says what it wants
+	Data    Duration `toml:"data"`    // in the middle of a message
+	Write   Duration `toml:"write"`   // while it should read our replies
 }
 
 // DNSSection is whom to ask, and how hard.
@@ -52,6 +61,7 @@ type DNSSection struct {
 	Servers []Server `toml:"servers"` // empty: those of /etc/resolv.conf
 	Timeout Duration `toml:"timeout"`
 	Window  int      `toml:"window"`   // questions in flight at start
+	Cache   int      `toml:"cache"`    // answers kept at most
 	Stale   Duration `toml:"stale"`    // how long past its TTL an answer serves while asking again fails; 0 is never
 	TrustAD []Prefix `toml:"trust_ad"` // servers that are believed when they say that an answer is validated
 }
@@ -127,6 +137,7 @@ type TLSSection struct {
 	PostQuantum bool `toml:"post_quantum"` // offer a key exchange that future computers cannot break
 
 	Destinations []DestinationSection `toml:"destination,omitempty"`
+	STS          STSSection           `toml:"sts"`
 	Report       ReportSection        `toml:"report"`
 }
 
@@ -137,18 +148,34 @@ type DestinationSection struct {
 	Names  []string `toml:"names,omitempty"` // that a certificate may have, for verified
 }
 
+// STSSection is what MTA-STS policies may cost.
+type STSSection struct {
+	Timeout Duration `toml:"timeout"`  // of a whole fetch
+	MaxSize Size     `toml:"max_size"` // of a policy
+	Fetches int      `toml:"fetches"`  // at once
+	Retry   Duration `toml:"retry"`    // how long a failed fetch is not tried again
+	Cache   int      `toml:"cache"`    // policies kept at most
+}
+
 // ReportSection is what receivers are told about how TLS with them went (RFC 8460).
 type ReportSection struct {
 	Directory    string `toml:"directory"`    // where reports are written; "" is none
 	Mail         bool   `toml:"mail"`         // and sent to those who ask for them, through submission
 	Organization string `toml:"organization"` // "" is the hostname
 	Contact      string `toml:"contact"`      // address of the operator; "" is postmaster at the hostname
+
+	Delay   Duration `toml:"delay"`   // after the end of the day a report is made at a random time within this
+	Keep    Duration `toml:"keep"`    // how long reports stay in the directory
+	Domains int      `toml:"domains"` // counted a day at most
+	Kinds   int      `toml:"kinds"`   // of failure told apart for each policy
 }
 
 // SubmissionSection is where smtpfeed hands over mail of its own: notifications and reports.
 type SubmissionSection struct {
 	Host string `toml:"host"` // the host MTA's smtpd, as in a route's hosts; "" is none
 	From string `toml:"from"` // header From of that mail; "" is postmaster at the hostname
+
+	Timeout Duration `toml:"timeout"` // for one mail, the host's absence included
 }
 
 // LogSection is what is told to whom.
@@ -184,8 +211,9 @@ func defaults() Config {
 			Memory:         1 << 30,
 			Budget:         seconds(540),
 			RequireTLS:     true,
+			Timeouts:       LMTPTimeouts{Command: seconds(600), Data: seconds(300), Write: seconds(300)},
 		},
-		DNS: DNSSection{Servers: []Server{}, Timeout: seconds(5), Window: 200, Stale: seconds(900),
+		DNS: DNSSection{Servers: []Server{}, Timeout: seconds(5), Window: 200, Cache: 500_000, Stale: seconds(900),
 			TrustAD: []Prefix{{netip.MustParsePrefix("127.0.0.0/8")}, {netip.MustParsePrefix("::1/128")}}},
 		SMTP: SMTPSection{
 			Port: 25, Sessions: 4000, SessionsPerHost: 10, RecipientsPerTransaction: 100,
@@ -193,7 +221,12 @@ func defaults() Config {
 			DownTime: seconds(60), LimitsTTL: seconds(3600), GatherTime: seconds(2), ChunkingFrom: 256 << 10,
 			Prohibited: []Prefix{{}}, Fallback: []string{},
 		},
-		TLS:    TLSSection{Mode: "opportunistic", DANE: true, MTASTS: true, Policies: "/var/lib/smtpfeed/policies.sts", Tickets: 10_000, PostQuantum: true},
+		TLS: TLSSection{Mode: "opportunistic", DANE: true, MTASTS: true, Policies: "/var/lib/smtpfeed/policies.sts", Tickets: 10_000, PostQuantum: true,
+			STS:    STSSection{Timeout: seconds(15), MaxSize: 64 << 10, Fetches: 32, Retry: seconds(300), Cache: 100_000},
+			Report: ReportSection{Delay: seconds(4 * 3600), Keep: seconds(30 * 86400), Domains: 100_000, Kinds: 100},
+		},
+		Submission: SubmissionSection{Timeout: seconds(25)},
+
 		Log:    LogSection{Deliveries: "/var/log/smtpfeed/deliveries.jsonl", Wait: seconds(30)},
 		Ledger: LedgerSection{Path: "/var/lib/smtpfeed/ledger.db", Sync: "process", Wait: seconds(5), Linger: seconds(600), Keep: seconds(5 * 86400), Recipients: 1_000_000},
 		Admin:  AdminSection{Listen: Listen{"unix:/run/smtpfeed/admin.sock"}},

@@ -1,11 +1,13 @@
 package main
 
 import (
+	"log/slog"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -78,6 +80,18 @@ func TestParseProblems(t *testing.T) {
 		{"a password in a file somewhere", "[[route]]\ndomain = \"a.example\"\nhosts = [\"b.example\"]\nauth = \"x\"\n", `f:4:1: route.1.auth: "x" is not an absolute path`},
 		{"hosts with and without implicit TLS", "[[route]]\ndomain = \"a.example\"\nhosts = [\"b.example:465\", \"b.example\"]\n", `f:3:1: route.1.hosts: TLS from the first octet, .*`},
 		{"implicit TLS without TLS", "[[route]]\ndomain = \"a.example\"\nhosts = [\"b.example:465\"]\ntls = \"off\"\n", `f:4:1: route.1.tls: off contradicts implicit_tls and port 465`},
+		{"a host MTA that is not waited for", "[lmtp]\ntimeouts = { data = \"0s\" }\n", `f:2:14: lmtp.timeouts.data: must be longer than 0s`},
+		{"no cache", "[dns]\ncache = 0\n", `f:2:1: dns.cache: must be from 1 to 100000000`},
+		{"policies without time", "[tls.sts]\ntimeout = \"0s\"\n", `f:2:1: tls.sts.timeout: must be longer than 0s`},
+		{"policies without end", "[tls.sts]\nmax_size = \"2MiB\"\n", `f:2:1: tls.sts.max_size: must be from 1KiB to 1MiB`},
+		{"policies that are never fetched", "[tls.sts]\nfetches = 0\n", `f:2:1: tls.sts.fetches: must be from 1 to 1000`},
+		{"policies that are fetched without a pause", "[tls.sts]\nretry = \"0s\"\n", `f:2:1: tls.sts.retry: must be longer than 0s`},
+		{"policies that are not kept", "[tls.sts]\ncache = 0\n", `f:2:1: tls.sts.cache: must be from 1 to 10000000`},
+		{"reports of the day before yesterday", "[tls.report]\ndelay = \"13h\"\n", `f:2:1: tls.report.delay: must be longer than 0s, and 12h at most`},
+		{"reports that go before they are mailed", "[tls.report]\nkeep = \"24h\"\n", `f:2:1: tls.report.keep: must be at least 48h: .*`},
+		{"reports on nobody", "[tls.report]\ndomains = 0\n", `f:2:1: tls.report.domains: must be from 1 to 10000000`},
+		{"reports on nothing", "[tls.report]\nkinds = 0\n", `f:2:1: tls.report.kinds: must be from 1 to 10000`},
+		{"a submission that replies cannot wait for", "[submission]\ntimeout = \"60s\"\n", `f:2:1: submission.timeout: must be from 2s to 40s`},
 		{"notifications by nobody", "[lmtp]\ndsn = true\n", `f:2:1: lmtp.dsn: needs submission.host, .*`},
 		{"reports mailed by nobody", "[tls.report]\nmail = true\n", `f:2:1: tls.report.mail: needs submission.host and tls.report.directory`},
 		{"a submission host that is none", "[submission]\nhost = \"a b\"\n", `f:2:1: submission.host: "a b" is not a host; .*`},
@@ -140,6 +154,48 @@ hosts = ["[192.0.2.1]:25", "mx.example.net"]
 	assert.Equal(t, seconds(600), c.SMTP.Timeouts.Final, "a timeout is set in the inline table")
 	assert.Equal(t, seconds(300), c.SMTP.Timeouts.Rcpt, "its neighbours keep their defaults")
 	assert.Equal(t, []RouteSection{{Domain: ".example.net", Hosts: []string{"[192.0.2.1]:25", "mx.example.net"}}}, c.Routes, "a route is read")
+}
+
+// A limit that an operator sets must be in force: each key is set to what is not its default.
+func TestLimitsReachThoseWhoKeepThem(t *testing.T) {
+	c, err := Parse("f", []byte(`
+[lmtp]
+timeouts = { command = "11s", data = "12s", write = "13s" }
+[dns]
+timeout = "14s"
+cache = 15
+stale = "16s"
+[tls.sts]
+timeout = "17s"
+max_size = "18KiB"
+fetches = 19
+retry = "20s"
+cache = 21
+[tls.report]
+delay = "22s"
+keep = "230h"
+domains = 24
+kinds = 25
+[submission]
+host = "[127.0.0.1]:25"
+timeout = "26s"
+`))
+	require.NoError(t, err, "the file is read")
+	l := c.lmtpConfig(nil, nil, nil)
+	assert.Equal(t, []time.Duration{11e9, 12e9, 13e9}, []time.Duration{l.CommandTimeout, l.DataTimeout, l.WriteTimeout}, "lmtp")
+	r := c.resolverConfig(nil)
+	assert.Equal(t, []time.Duration{14e9, 16e9}, []time.Duration{r.Timeout, r.Stale}, "dns")
+	assert.Equal(t, 15, r.CacheEntries, "dns.cache")
+	s := c.stsConfig()
+	assert.Equal(t, []time.Duration{17e9, 20e9}, []time.Duration{s.Timeout, s.Retry}, "tls.sts")
+	assert.Equal(t, []int{18 << 10, 19, 21}, []int{int(s.MaxSize), s.Fetches, s.Policies}, "tls.sts")
+	rep := c.reportConfig()
+	assert.Equal(t, []time.Duration{22e9, 230 * time.Hour}, []time.Duration{rep.Delay, rep.Keep}, "tls.report")
+	assert.Equal(t, []int{24, 25}, []int{rep.Domains, rep.Details}, "tls.report")
+	sub, err := newSubmitter(c, slog.New(slog.DiscardHandler))
+	require.NoError(t, err, "there is a host to submit to")
+	defer sub.close()
+	assert.Equal(t, 26*time.Second, sub.timeout, "submission.timeout")
 }
 
 func TestEffectiveConfigurationReadsBack(t *testing.T) {

@@ -76,8 +76,8 @@ func (d *delivery) openParts(c Config, readOnly bool, log *slog.Logger) (tls fee
 	if c.TLS.Report.Directory == "" {
 		return tls, nil
 	}
-	rep := tlsrpt.Config{Organization: c.TLS.Report.Organization, Contact: c.TLS.Report.Contact, Hostname: c.Hostname, From: c.Submission.From,
-		Directory: c.TLS.Report.Directory, Texts: d.resolver.Texts, Log: log}
+	rep := c.reportConfig()
+	rep.Texts, rep.Log = d.resolver.Texts, log
 	if c.TLS.Report.Mail {
 		rep.Mail = d.submitter.report
 	}
@@ -85,6 +85,12 @@ func (d *delivery) openParts(c Config, readOnly bool, log *slog.Logger) (tls fee
 		log.Error("no reports on TLS are made: tls.report.directory", "error", err)
 	}
 	return tls, nil
+}
+
+func (c Config) reportConfig() tlsrpt.Config {
+	r := c.TLS.Report
+	return tlsrpt.Config{Organization: r.Organization, Contact: r.Contact, Hostname: c.Hostname, From: c.Submission.From, Directory: r.Directory,
+		Keep: r.Keep.Duration, Delay: r.Delay.Duration, Domains: r.Domains, Details: r.Kinds}
 }
 
 // closeParts ends what openParts made.
@@ -187,15 +193,16 @@ func (d *delivery) closeLedger() {
 // resolverConfig is the configuration for the resolver; self tells the machine's own addresses.
 func (c Config) resolverConfig(self func(netip.Addr) bool) resolver.Config {
 	rc := resolver.Config{
-		Timeout:  c.DNS.Timeout.Duration,
-		Window:   c.DNS.Window,
-		Stale:    c.stale(),
-		Families: map[feed.Family]resolver.Families{feed.OnlyIPv4: resolver.OnlyIPv4, feed.OnlyIPv6: resolver.OnlyIPv6}[c.SMTP.Family.Family],
-		Fallback: c.SMTP.Fallback,
-		Self:     self,
-		DANE:     c.TLS.DANE && c.TLS.Mode != "off",
-		TrustAD:  c.trustAD(),
-		Port:     c.SMTP.Port,
+		Timeout:      c.DNS.Timeout.Duration,
+		Window:       c.DNS.Window,
+		Stale:        c.stale(),
+		CacheEntries: c.DNS.Cache,
+		Families:     map[feed.Family]resolver.Families{feed.OnlyIPv4: resolver.OnlyIPv4, feed.OnlyIPv6: resolver.OnlyIPv6}[c.SMTP.Family.Family],
+		Fallback:     c.SMTP.Fallback,
+		Self:         self,
+		DANE:         c.TLS.DANE && c.TLS.Mode != "off",
+		TrustAD:      c.trustAD(),
+		Port:         c.SMTP.Port,
 	}
 	for _, s := range c.DNS.Servers {
 		rc.Servers = append(rc.Servers, s.String())
@@ -298,6 +305,9 @@ func (c Config) lmtpConfig(m lmtp.Mailer, record func([]lmtp.Record), log *slog.
 		Budget:         c.LMTP.Budget.Duration,
 		Connections:    hostConnections(c.SMTP.Sessions, raiseFileLimit()),
 		RequireTLS:     c.LMTP.RequireTLS && c.TLS.Mode != "off",
+		CommandTimeout: c.LMTP.Timeouts.Command.Duration,
+		DataTimeout:    c.LMTP.Timeouts.Data.Duration,
+		WriteTimeout:   c.LMTP.Timeouts.Write.Duration,
 	}
 }
 

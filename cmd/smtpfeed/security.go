@@ -9,6 +9,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/pelletier/go-toml/v2"
 
@@ -161,11 +162,19 @@ func (c Config) policies(roots *x509.CertPool, readOnly bool, log *slog.Logger) 
 	if !c.TLS.MTASTS || c.TLS.Mode == "off" {
 		return nil, nil
 	}
-	s, err := sts.Open(sts.Config{Path: c.TLS.Policies, ReadOnly: readOnly, Prohibited: c.prohibited(), Roots: roots, Log: log})
+	sc := c.stsConfig()
+	sc.ReadOnly, sc.Roots, sc.Log = readOnly, roots, log
+	s, err := sts.Open(sc)
 	if err != nil {
 		return nil, fmt.Errorf("tls.policies: %w", err)
 	}
 	return s, nil
+}
+
+func (c Config) stsConfig() sts.Config {
+	s := c.TLS.STS
+	return sts.Config{Path: c.TLS.Policies, Prohibited: c.prohibited(), Timeout: s.Timeout.Duration, MaxSize: int64(s.MaxSize),
+		Fetches: s.Fetches, Retry: s.Retry.Duration, Policies: s.Cache}
 }
 
 // trustAD is the servers whose AD bit is believed, none when none is named.
@@ -205,9 +214,32 @@ func validateTLS(c Config, bad reporter) {
 		}
 		validateNames(key, mode, d.Names, bad)
 	}
+	validateSTS(c.TLS.STS, bad)
+	validateReport(c.TLS.Report, bad)
 	for i, r := range c.Routes {
 		validateRouteTLS(fmt.Sprintf("route.%d", i+1), r, bad)
 	}
+}
+
+func validateSTS(s STSSection, bad reporter) {
+	positive(bad, "tls.sts.timeout", s.Timeout)
+	if s.MaxSize < 1<<10 || s.MaxSize > 1<<20 {
+		bad("tls.sts.max_size", "must be from 1KiB to 1MiB")
+	}
+	inRange(bad, "tls.sts.fetches", s.Fetches, 1, 1000)
+	positive(bad, "tls.sts.retry", s.Retry)
+	inRange(bad, "tls.sts.cache", s.Cache, 1, 10_000_000)
+}
+
+func validateReport(r ReportSection, bad reporter) {
+	if d := r.Delay.Duration; d <= 0 || d > 12*time.Hour {
+		bad("tls.report.delay", "must be longer than 0s, and 12h at most")
+	}
+	if r.Keep.Duration < 48*time.Hour {
+		bad("tls.report.keep", "must be at least 48h: what could not be mailed is tried again for a day")
+	}
+	inRange(bad, "tls.report.domains", r.Domains, 1, 10_000_000)
+	inRange(bad, "tls.report.kinds", r.Kinds, 1, 10_000)
 }
 
 func validateNames(key string, mode feed.TLSMode, names []string, bad reporter) {
@@ -252,6 +284,9 @@ func validateSubmission(c Config, bad reporter) {
 		if a != "" && !validAddress(a) {
 			bad(key, `%q is not a mail address; write "postmaster@example.org"`, a)
 		}
+	}
+	if d := c.Submission.Timeout.Duration; d < leastSubmission || d > mostSubmission {
+		bad("submission.timeout", "must be from %v to %v", leastSubmission, mostSubmission)
 	}
 	if c.LMTP.DSN && c.Submission.Host == "" {
 		bad("lmtp.dsn", `needs submission.host, as "[127.0.0.1]:25": where the next host does not notify, smtpfeed has to`)

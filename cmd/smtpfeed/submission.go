@@ -21,12 +21,12 @@ import (
 )
 
 const (
-	// submissionBudget is how long the host MTA may take for mail of ours: recipients wait for it whose replies are due.
-	submissionBudget = 25 * time.Second
 	// submissionPause is how long it is left alone when it did not take it.
 	submissionPause = 1500 * time.Millisecond
 	// leastSubmission is how long it has at least.
 	leastSubmission = 2 * time.Second
+	// mostSubmission is how long the replies to the host MTA may wait for it.
+	mostSubmission = 40 * time.Second
 	// submissionDomain stands for the host MTA in the submitter's own routing map, which has nothing else.
 	submissionDomain = "submission.invalid"
 	submissionLimit  = 10 // sessions with the host MTA
@@ -36,6 +36,7 @@ const (
 type submitter struct {
 	hostname string
 	from     string
+	timeout  time.Duration // for one mail: recipients wait for it whose replies are due
 	feeder   *feed.Feeder
 	resolver *resolver.Resolver
 	number   atomic.Uint64
@@ -57,7 +58,7 @@ func newSubmitter(c Config, log *slog.Logger) (*submitter, error) {
 	}
 	fc := feed.Config{Hostname: c.Hostname, Port: 25, Sessions: submissionLimit, Resolver: r, Log: log, DownTime: time.Second,
 		TLS: feed.TLS{Mode: feed.TLSOpportunistic}, ConnectTimeout: 5 * time.Second}
-	s := &submitter{hostname: c.Hostname, from: c.Submission.From, feeder: feed.New(fc), resolver: r}
+	s := &submitter{hostname: c.Hostname, from: c.Submission.From, timeout: c.Submission.Timeout.Duration, feeder: feed.New(fc), resolver: r}
 	ctx, cancel := context.WithCancel(context.Background())
 	s.cancel = cancel
 	s.running.Go(func() { s.feeder.Run(ctx) })
@@ -108,7 +109,7 @@ func (s *submitter) submit(ctx context.Context, to wire.Address, p feed.Params, 
 func (s *submitter) submitOnce(ctx context.Context, to wire.Address, p feed.Params, body *wire.Body) error {
 	settled := make(answer, 1)
 	e := &feed.Envelope{ID: "own" + strconv.FormatUint(s.number.Add(1), 36), Params: p, Recipients: []wire.Address{to},
-		Routes: []string{submissionDomain}, Body: body, Deadline: time.Now().Add(submissionBudget), Sink: settled}
+		Routes: []string{submissionDomain}, Body: body, Deadline: time.Now().Add(s.timeout), Sink: settled}
 	s.feeder.Send(e)
 	select {
 	case o := <-settled:
@@ -148,7 +149,7 @@ func (s *submitter) notify(n lmtp.Notice) error {
 	if n.Deadline.After(until) {
 		until = n.Deadline
 	}
-	if most := time.Now().Add(submissionBudget); most.Before(until) {
+	if most := time.Now().Add(s.timeout); most.Before(until) {
 		until = most
 	}
 	ctx, cancel := context.WithDeadline(context.Background(), until)
@@ -175,7 +176,7 @@ func (s *submitter) report(ctx context.Context, m tlsrpt.Mail) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, submissionBudget)
+	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
 	return s.submit(ctx, to, feed.Params{}, m.Message)
 }

@@ -26,7 +26,7 @@ func validate(c Config) []Problem {
 	validateLMTP(c.LMTP, bad)
 	validateDNS(c.DNS, bad)
 	validateSMTP(c.SMTP, bad)
-	validateTimeouts(c.SMTP, bad)
+	validateTimeouts(c, bad)
 	validateRoutes(c, bad)
 	validateVERP(c.VERP, bad)
 	validateTLS(c, bad)
@@ -76,6 +76,7 @@ func validateDNS(d DNSSection, bad reporter) {
 		bad("dns.timeout", "must be at least 100ms")
 	}
 	inRange(bad, "dns.window", d.Window, 1, 65000) // IDs of DNS questions have 16 bits
+	inRange(bad, "dns.cache", d.Cache, 1, 100_000_000)
 }
 
 func validateSMTP(s SMTPSection, bad reporter) {
@@ -96,20 +97,25 @@ func validateSMTP(s SMTPSection, bad reporter) {
 	}
 }
 
-func validateTimeouts(s SMTPSection, bad reporter) {
-	t := s.Timeouts
+func validateTimeouts(c Config, bad reporter) {
+	s, t, l := c.SMTP, c.SMTP.Timeouts, c.LMTP.Timeouts
 	for _, d := range []struct {
 		key string
 		Duration
 	}{
-		{"connect_timeout", s.ConnectTimeout}, {"hedge_delay", s.HedgeDelay}, {"idle_timeout", s.IdleTimeout},
-		{"down_time", s.DownTime}, {"limits_ttl", s.LimitsTTL}, {"timeouts.greeting", t.Greeting}, {"timeouts.hello", t.Hello},
-		{"timeouts.starttls", t.StartTLS}, {"timeouts.mail", t.Mail}, {"timeouts.rcpt", t.Rcpt}, {"timeouts.data", t.Data},
-		{"timeouts.body", t.Body}, {"timeouts.final", t.Final}, {"timeouts.quit", t.Quit},
+		{"smtp.connect_timeout", s.ConnectTimeout}, {"smtp.hedge_delay", s.HedgeDelay}, {"smtp.idle_timeout", s.IdleTimeout},
+		{"smtp.down_time", s.DownTime}, {"smtp.limits_ttl", s.LimitsTTL}, {"smtp.timeouts.greeting", t.Greeting},
+		{"smtp.timeouts.hello", t.Hello}, {"smtp.timeouts.starttls", t.StartTLS}, {"smtp.timeouts.mail", t.Mail},
+		{"smtp.timeouts.rcpt", t.Rcpt}, {"smtp.timeouts.data", t.Data}, {"smtp.timeouts.body", t.Body}, {"smtp.timeouts.final", t.Final},
+		{"smtp.timeouts.quit", t.Quit}, {"lmtp.timeouts.command", l.Command}, {"lmtp.timeouts.data", l.Data}, {"lmtp.timeouts.write", l.Write},
 	} {
-		if d.Duration.Duration <= 0 {
-			bad("smtp."+d.key, "must be longer than 0s")
-		}
+		positive(bad, d.key, d.Duration)
+	}
+}
+
+func positive(bad reporter, key string, d Duration) {
+	if d.Duration <= 0 {
+		bad(key, "must be longer than 0s")
 	}
 }
 
@@ -171,9 +177,7 @@ func validateLedger(l LedgerSection, bad reporter) {
 	if _, ok := ledgerSyncs[l.Sync]; !ok {
 		bad("ledger.sync", "%q is not one of process, power", l.Sync)
 	}
-	if l.Wait.Duration <= 0 {
-		bad("ledger.wait", "must be longer than 0s")
-	}
+	positive(bad, "ledger.wait", l.Wait)
 	if l.Linger.Duration < 0 || l.Linger.Duration > l.Keep.Duration {
 		bad("ledger.linger", `must be from "0s" to ledger.keep`)
 	}
@@ -192,9 +196,7 @@ func validatePlaces(c Config, bad reporter) {
 	if p := c.Ledger.Path; p != "" && filepath.Clean(p) == filepath.Clean(c.Log.Deliveries) {
 		bad("ledger.path", "%s is log.deliveries' file already", p)
 	}
-	if c.Log.Wait.Duration <= 0 {
-		bad("log.wait", "must be longer than 0s")
-	}
+	positive(bad, "log.wait", c.Log.Wait)
 	if p := c.Log.Deliveries; p != "" && p != "-" && !filepath.IsAbs(p) {
 		bad("log.deliveries", `%q is not an absolute path (nor "-" for standard output, nor "" for none)`, p)
 	}
