@@ -12,7 +12,10 @@ type action interface{ isAction() }
 
 type (
 	// lookup orders one resolved event for the domain.
-	lookup struct{ domain string }
+	lookup struct {
+		domain string
+		verify bool // see Resolver.Verify; its answer is verified
+	}
 
 	// dial orders a new session: it answers with opened or ended.
 	dial struct {

@@ -97,6 +97,8 @@ type Resolver interface {
 	// Start resolves domains, each once. It returns what is known at once and hands the rest to done as it comes, several together
 	// and from any goroutine, perhaps before it returns. Every error is a *resolver.Error.
 	Start(domains []string, done func([]resolver.Result)) (known []resolver.Result)
+	// Verify is Start that believes no additional section: it asks for the addresses of exchangers of which they were MX.Additional.
+	Verify(domains []string, done func([]resolver.Result)) (known []resolver.Result)
 	// Cached returns what is known without asking anybody; ok is false when nothing is.
 	Cached(domain string) (route resolver.Route, ok bool, err error)
 }

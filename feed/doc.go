@@ -40,6 +40,7 @@
 //	engine.go     step and take: the order in which things happen
 //	messages.go   envelopes, recipients, and the messages that envelopes with equal content share
 //	routes.go     domains: lookups under way, candidates, which host a recipient waits for
+//	verify.go     exchangers that are down, and may be elsewhere than the MX answer said
 //	policy.go     what sessions with an exchanger must keep to: DANE, MTA-STS, the operator's word and the message's, made one
 //	hosts.go      exchangers by address set: lanes (the queue), cuts, falls, what is remembered
 //	addresses.go  which address of a host is dialled; families that do not work

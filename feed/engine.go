@@ -29,7 +29,8 @@ type engine struct {
 	forsaken  map[sessionID]bool // given up by the watchdog, and not ended yet
 	timers    timers
 
-	asking map[string][]*route // per domain whose lookup is under way, the routes that wait for it
+	asking    map[string][]*route // per domain whose lookup is under way, the routes that wait for it
+	verifying map[string][]*route // likewise of lookups that verify
 
 	usual        *policy // of exchangers of which nothing else is known
 	relays       map[string]*Destination
@@ -85,7 +86,7 @@ func (c *counts) settled(o *Outcome) {
 func newEngine(c Config) *engine {
 	e := &engine{config: c, envelopes: map[string]*envelope{}, messages: map[messageKey]*message{}, coming: map[source]int{}, streams: map[messageKey]*stream{},
 		routes: map[string]*route{}, hosts: map[string]*host{}, servers: map[string]*server{}, sessions: map[sessionID]*session{}, forsaken: map[sessionID]bool{}}
-	e.asking, e.usual = map[string][]*route{}, usualPolicy(c.TLS.Mode)
+	e.asking, e.verifying, e.usual = map[string][]*route{}, map[string][]*route{}, usualPolicy(c.TLS.Mode)
 	e.relays, e.destinations = destinationsOf(c.TLS.Relays), destinationsOf(c.TLS.Destinations)
 	e.shelfTimer.due = e.sweepShelf
 	e.exhaustedTimer.due = e.feedHungry
@@ -179,7 +180,7 @@ func (e *engine) wakeAt() (at time.Time, ok bool) { return e.timers.next() }
 
 // quiet says that nothing is unsettled, in flight, open or asked for.
 func (e *engine) quiet() bool {
-	return len(e.envelopes) == 0 && len(e.sessions) == 0 && len(e.asking) == 0 && len(e.keeping.held) == 0
+	return len(e.envelopes) == 0 && len(e.sessions) == 0 && len(e.asking)+len(e.verifying) == 0 && len(e.keeping.held) == 0
 }
 
 // untaken says that a host MTA has not taken all that it was told of deliveries, and is not known to be gone.
@@ -237,6 +238,7 @@ func (e *engine) drain(now time.Time) {
 		}
 	}
 	clear(e.asking)
+	e.verifyNoMore()
 	for _, s := range sorted(e.sessions) {
 		if s.state == sessionReady || s.state == sessionDialing {
 			e.close(s)

@@ -40,7 +40,7 @@ type model struct {
 	e         *engine
 	now       time.Time
 	bytes     []byte
-	lookups   []string
+	lookups   []lookup
 	dials     []sessionID
 	open      []sessionID
 	hands     map[sessionID][]*order // in a session's hands
@@ -91,7 +91,7 @@ func (w *model) take() {
 		w.trace.action(a)
 		switch a := a.(type) {
 		case lookup:
-			w.lookups = append(w.lookups, a.domain)
+			w.lookups = append(w.lookups, a)
 		case dial:
 			w.dials = append(w.dials, a.session)
 		case transmit:
@@ -231,10 +231,10 @@ func (w *model) resolve(fail bool) {
 	if len(w.lookups) == 0 {
 		return
 	}
-	domain := w.lookups[0]
+	domain, verify := w.lookups[0].domain, w.lookups[0].verify
 	w.lookups = w.lookups[1:]
 	if fail {
-		w.event(resolved{domain: domain, err: &resolver.Error{Kind: resolver.Kind(w.pick(7)), Domain: domain}})
+		w.event(resolved{domain: domain, verified: verify, err: &resolver.Error{Kind: resolver.Kind(w.pick(7)), Domain: domain}})
 		return
 	}
 	rt := resolver.Route{Domain: domain, Expires: w.now.Add(time.Duration(w.pick(100)) * time.Second)}
@@ -248,6 +248,7 @@ func (w *model) resolve(fail bool) {
 			mx.Addrs = append(mx.Addrs, netip.MustParseAddr("2001:db8::3"))
 		}
 		mx.Secure = w.pick(3) == 1
+		mx.Additional = !verify && !mx.Secure && w.pick(3) == 1
 		if w.pick(4) == 1 {
 			mx.DANE = &resolver.DANE{Base: mx.Name, Names: []string{mx.Name, domain}, Records: []resolver.TLSA{{Usage: uint8(1 + w.pick(3)), Selector: 1, Matching: 1, Data: strings.Repeat("x", 32)}}}
 			if w.pick(4) == 1 {
@@ -259,13 +260,13 @@ func (w *model) resolve(fail bool) {
 	if w.pick(3) == 1 {
 		rt.STS = &sts.Policy{Domain: domain, Mode: sts.Mode(w.pick(3)), MX: []string{"mx1.test", "mx2.test"}}
 	}
-	w.event(resolved{domain: domain, route: rt})
+	w.event(resolved{domain: domain, route: rt, verified: verify})
 	if w.pick(4) == 1 { // IPv6 addresses become known later
 		rt.MX = slices.Clone(rt.MX)
 		for i := range rt.MX {
 			rt.MX[i].Addrs = append(slices.Clone(rt.MX[i].Addrs), netip.MustParseAddr("2001:db8::9"))
 		}
-		w.event(resolved{domain: domain, route: rt, grown: true})
+		w.event(resolved{domain: domain, route: rt, grown: true, verified: verify})
 	}
 }
 

@@ -50,10 +50,15 @@ type (
 		route  resolver.Route
 		err    error
 		grown  bool
+
+		verified bool
 	}
 
 	// answered: several lookups ended at the same time. It is not for the engine: the loop makes resolved events of it.
-	answered struct{ results []resolver.Result }
+	answered struct {
+		results  []resolver.Result
+		verified bool
+	}
 
 	// connected: the connection stands, the greeting is waited for. From a session, at most once, before opened.
 	connected struct {

@@ -28,6 +28,7 @@ type Feeder struct {
 	engine   *engine
 	speakers map[sessionID]*speaker
 	lookups  []string // ordered in this round
+	verifies []string // likewise
 	work     sync.WaitGroup
 	tracer   *tracer
 
@@ -106,7 +107,7 @@ func (f *Feeder) take(ev event) {
 		case answered:
 			steps += len(ev.results)
 			for _, r := range ev.results {
-				f.step(now, resolved{domain: r.Domain, route: r.Route, err: r.Err, grown: r.Grown})
+				f.step(now, resolved{domain: r.Domain, route: r.Route, err: r.Err, grown: r.Grown, verified: ev.verified})
 			}
 		case ended:
 			f.step(now, ev)
@@ -139,7 +140,11 @@ func (f *Feeder) carryOut(life context.Context) {
 		f.tracer.action(a)
 		switch a := a.(type) {
 		case lookup:
-			f.lookups = append(f.lookups, a.domain)
+			if a.verify {
+				f.verifies = append(f.verifies, a.domain)
+			} else {
+				f.lookups = append(f.lookups, a.domain)
+			}
 		case dial:
 			f.speakers[a.session] = f.startSpeaker(life, a)
 		case transmit:
@@ -160,24 +165,29 @@ func (f *Feeder) carryOut(life context.Context) {
 		}
 	}
 	if len(f.lookups) > 0 {
-		f.ask(f.lookups)
+		f.ask(f.lookups, f.config.Resolver.Start, false)
 		f.lookups = nil
+	}
+	if len(f.verifies) > 0 {
+		f.ask(f.verifies, f.config.Resolver.Verify, true)
+		f.verifies = nil
 	}
 }
 
 // ask asks the resolver for domains, in a goroutine of its own because there is work to do before it has asked. Each domain ends
 // with one resolved event, in a batch with those that are answered at the same time.
-func (f *Feeder) ask(domains []string) {
-	f.work.Go(func() { f.tell(f.config.Resolver.Start(domains, f.tell)) })
+func (f *Feeder) ask(domains []string, start func([]string, func([]resolver.Result)) []resolver.Result, verified bool) {
+	tell := func(results []resolver.Result) { f.tell(answered{results: results, verified: verified}) }
+	f.work.Go(func() { tell(start(domains, tell)) })
 }
 
 // tell brings answers to the loop. After its end nobody waits for them.
-func (f *Feeder) tell(results []resolver.Result) {
-	if len(results) == 0 {
+func (f *Feeder) tell(a answered) {
+	if len(a.results) == 0 {
 		return
 	}
 	select {
-	case f.events <- answered{results: results}:
+	case f.events <- a:
 	case <-f.stopped:
 	}
 }

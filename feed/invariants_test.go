@@ -1,6 +1,7 @@
 package feed
 
 import (
+	"maps"
 	"slices"
 	"testing"
 
@@ -13,13 +14,22 @@ func checkInvariants(t testing.TB, e *engine) {
 	t.Helper()
 	census := map[*recipient]int{}
 	asking := map[*message]int{}
-	for _, rt := range e.routes {
+	routes := slices.Collect(maps.Values(e.routes))
+	for _, verifying := range e.verifying {
+		for _, rt := range verifying {
+			require.Equal(t, routeVerifying, rt.state, "a route knows that it is verified")
+			if e.routes[rt.id()] != rt {
+				routes = append(routes, rt) // it is replaced, and verified all the same
+			}
+		}
+	}
+	for _, rt := range routes {
 		for r := rt.waiting.head; r != nil; r = r.next {
 			asking[r.envelope.message]++
 			census[r]++
 			require.Equal(t, placeRoute, r.place, "a recipient in a route knows that it is there")
 		}
-		require.True(t, rt.waiting.empty() || rt.state == routeResolving, "recipients wait in a route only for its lookup")
+		require.True(t, rt.waiting.empty() || rt.state == routeResolving || slices.Contains(e.verifying[rt.domain], rt), "recipients wait in a route only for its lookup")
 	}
 	for key, h := range e.hosts {
 		require.Contains(t, h.keys, key, "a host knows its keys")

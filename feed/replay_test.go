@@ -358,6 +358,8 @@ func parseResolved(t *testing.T, now time.Time, w []string) event {
 		switch key {
 		case "grown":
 			ev.grown = true
+		case "verified":
+			ev.verified = true
 		case "ttl":
 			d, err := time.ParseDuration(value)
 			require.NoError(t, err)
@@ -366,11 +368,11 @@ func parseResolved(t *testing.T, now time.Time, w []string) event {
 			n, err := strconv.Atoi(value)
 			require.NoError(t, err)
 			ev.err = &resolver.Error{Kind: resolver.Kind(n), Domain: w[0], Question: "MX " + w[0], Reason: "scripted"}
-		case "mx", "relay":
+		case "mx", "relay", "additional":
 			parts := strings.Split(value, "/")
 			pref, err := strconv.Atoi(parts[0])
 			require.NoError(t, err)
-			mx := resolver.MX{Preference: pref, Name: parts[1], Configured: key == "relay"}
+			mx := resolver.MX{Preference: pref, Name: parts[1], Configured: key == "relay", Additional: key == "additional"}
 			for _, a := range parts[2:] {
 				mx.Addrs = append(mx.Addrs, netip.MustParseAddr(a))
 			}

@@ -28,6 +28,7 @@ type routeState uint8
 const (
 	routeResolving routeState = iota // a lookup is under way; ended by resolved
 	routeKnown                       // candidates are the domain's hosts, until expires and while somebody needs it
+	routeVerifying                   // candidates are its hosts, and one that is down is asked about again; ended by resolved
 	routeGone                        // the lookup failed and its recipients were told; out of the table
 )
 
@@ -53,6 +54,8 @@ type route struct {
 type candidate struct {
 	host       *host
 	preference int
+	additional string   // the exchanger's name, if nobody was asked where it is (resolver.MX.Additional), and "" when somebody was
+	left       *Outcome // how it was given up when it turned out to be elsewhere; nil: it is here
 }
 
 // shelved is a route that nobody needs, and the moment it is forgotten unless it was put on the shelf again.
@@ -174,6 +177,10 @@ func (e *engine) resolved(now time.Time, ev resolved) {
 		e.growHosts(now, ev)
 		return
 	}
+	if ev.verified {
+		e.verified(now, ev)
+		return
+	}
 	routes := e.asking[ev.domain]
 	if routes == nil && !e.draining {
 		panic("BUG: resolved a domain nobody asked for: " + ev.domain)
@@ -184,8 +191,8 @@ func (e *engine) resolved(now time.Time, ev resolved) {
 	}
 }
 
-// settleRoute gives a route its hosts, or its recipients the reason why there are none.
-func (e *engine) settleRoute(now time.Time, rt *route, ev resolved) {
+// answeredAll takes the recipients out of a route whose lookup has ended.
+func (e *engine) answeredAll(now time.Time, rt *route) recipientList {
 	list := rt.waiting
 	rt.waiting = recipientList{}
 	for r := list.head; r != nil; r = r.next {
@@ -197,6 +204,12 @@ func (e *engine) settleRoute(now time.Time, rt *route, ev resolved) {
 			t.known = now.Sub(t.envelope.since)
 		}
 	}
+	return list
+}
+
+// settleRoute gives a route its hosts, or its recipients the reason why there are none.
+func (e *engine) settleRoute(now time.Time, rt *route, ev resolved) {
+	list := e.answeredAll(now, rt)
 	failure := e.candidatesOf(now, rt, ev)
 	if rt.unsettled > 0 {
 		e.observeOwed(rt)
@@ -266,7 +279,11 @@ func (e *engine) candidatesOf(now time.Time, rt *route, ev resolved) *Outcome {
 		h.configured = h.configured || mx.Configured
 		if !slices.ContainsFunc(rt.candidates, func(c candidate) bool { return c.host == h }) {
 			h.named++
-			rt.candidates = append(rt.candidates, candidate{host: h, preference: mx.Preference})
+			c := candidate{host: h, preference: mx.Preference}
+			if mx.Additional {
+				c.additional = mx.Name
+			}
+			rt.candidates = append(rt.candidates, c)
 		}
 	}
 	rt.introduce()
@@ -317,10 +334,7 @@ func (e *engine) dialable(mx resolver.MX) (addrs []netip.AddrPort, dropped bool)
 func (e *engine) spread(now time.Time, rt *route, list *recipientList) {
 	if rt.state == routeResolving {
 		for !list.empty() {
-			r := list.pop()
-			r.place = placeRoute
-			r.envelope.message.tide.asking++
-			rt.waiting.push(r)
+			rt.await(list.pop())
 		}
 		return
 	}
@@ -339,6 +353,9 @@ func (e *engine) spread(now time.Time, rt *route, list *recipientList) {
 // last, or when that is nil with the reason why its hosts are down.
 func (e *engine) place(now time.Time, r *recipient, last *Outcome) {
 	if !r.route.replaced && e.routes[r.route.id()] != r.route && e.reroute(now, r) {
+		return
+	}
+	if e.verify(now, r) {
 		return
 	}
 	i := r.route.choose(now, r.tried)
@@ -360,7 +377,14 @@ func (e *engine) place(now time.Time, r *recipient, last *Outcome) {
 }
 
 // untried says that a host of the route was not tried, since it is down: what another one refuses for good, it might take later.
-func (rt *route) untried(tried uint16) bool { return int(tried) != 1<<len(rt.candidates)-1 }
+func (rt *route) untried(tried uint16) bool {
+	for i, c := range rt.candidates {
+		if tried&(1<<i) == 0 && c.left == nil {
+			return true
+		}
+	}
+	return false
+}
 
 // reroute gives a carrier whose own envelope gave up long ago, and whose route was forgotten meanwhile, the route that its
 // twins have now. It says whether that one must be waited for.
@@ -369,10 +393,15 @@ func (e *engine) reroute(now time.Time, r *recipient) bool {
 	if r.route.state != routeResolving {
 		return false
 	}
+	r.route.await(r)
+	return true
+}
+
+// await lets a recipient wait for the route's lookup.
+func (rt *route) await(r *recipient) {
 	r.place = placeRoute
 	r.envelope.message.tide.asking++
-	r.route.waiting.push(r)
-	return true
+	rt.waiting.push(r)
 }
 
 // choose is the candidate to take: of the lowest preference that has a live untried host, the one with the least to do.
@@ -387,13 +416,10 @@ func (rt *route) choose(now time.Time, tried uint16) int {
 func (rt *route) best(fit func(i int, h *host) bool) int {
 	best := -1
 	for i, c := range rt.candidates {
-		if best >= 0 && c.preference > rt.candidates[best].preference {
-			break
-		}
-		if !fit(i, c.host) {
+		if best >= 0 && c.preference > rt.candidates[best].preference || c.left != nil || !fit(i, c.host) {
 			continue
 		}
-		if best < 0 || c.host.load() < rt.candidates[best].host.load() {
+		if best < 0 || c.preference < rt.candidates[best].preference || c.host.load() < rt.candidates[best].host.load() {
 			best = i
 		}
 	}
@@ -403,11 +429,14 @@ func (rt *route) best(fit func(i int, h *host) bool) int {
 // hopeless is the outcome of a recipient for whom choose found nothing: what the most preferred unreachable host said.
 func (rt *route) hopeless(now time.Time, tried uint16) *Outcome {
 	for i, c := range rt.candidates {
-		if tried&(1<<i) == 0 && c.host.down(now) {
+		if tried&(1<<i) == 0 && c.left == nil && c.host.down(now) {
 			return c.host.downOutcome
 		}
 	}
 	for _, c := range rt.candidates {
+		if c.left != nil {
+			return c.left
+		}
 		if c.host.down(now) {
 			return c.host.downOutcome
 		}

@@ -86,7 +86,7 @@ func (e *engine) takeOver(to, from *host) bool {
 // mayMove says that the recipient's route prefers the other host as much as the one it waits for, and that it was not tried there.
 func (r *recipient) mayMove(to *host) bool {
 	i := r.route.indexOf(to)
-	return i >= 0 && r.tried&(1<<i) == 0 && r.route.candidates[i].preference == r.route.candidates[r.at].preference
+	return i >= 0 && r.tried&(1<<i) == 0 && r.route.candidates[i].left == nil && r.route.candidates[i].preference == r.route.candidates[r.at].preference
 }
 
 // indexOf is the host's index among the candidates, or -1.

@@ -83,7 +83,7 @@ type HostState struct {
 func (e *engine) snapshot(now time.Time) Snapshot {
 	s := e.counts.Snapshot
 	s.At = now
-	s.Messages, s.Envelopes, s.Resolving = len(e.messages), len(e.envelopes), len(e.asking)
+	s.Messages, s.Envelopes, s.Resolving = len(e.messages), len(e.envelopes), len(e.asking)+len(e.verifying)
 	s.Hosts, s.Sessions, s.Saturated = len(e.hosts), len(e.sessions), len(e.hungry)
 	s.Remembered = e.debts.owed
 	for _, h := range e.keeping.held {

@@ -132,6 +132,9 @@ func resolvedText(ev resolved, now time.Time) string {
 		if re, ok := ev.err.(*resolver.Error); ok {
 			kind = re.Kind
 		}
+		if ev.verified {
+			return fmt.Sprintf("resolved %s error=%d verified", ev.domain, kind)
+		}
 		return fmt.Sprintf("resolved %s error=%d", ev.domain, kind)
 	}
 	var b strings.Builder
@@ -139,10 +142,15 @@ func resolvedText(ev resolved, now time.Time) string {
 	if ev.grown {
 		b.WriteString(" grown")
 	}
+	if ev.verified {
+		b.WriteString(" verified")
+	}
 	for _, mx := range ev.route.MX {
 		word := "mx"
 		if mx.Configured {
 			word = "relay"
+		} else if mx.Additional {
+			word = "additional"
 		}
 		fmt.Fprintf(&b, " %s=%d/%s", word, mx.Preference, mx.Name)
 		for _, a := range mx.Addrs {
@@ -282,6 +290,9 @@ func closingText(c closing) string {
 func actionText(a action) string {
 	switch a := a.(type) {
 	case lookup:
+		if a.verify {
+			return "lookup " + a.domain + " verify"
+		}
 		return "lookup " + a.domain
 	case dial:
 		return fmt.Sprintf("dial s%d %s%s", a.session, a.to, dialText(a))

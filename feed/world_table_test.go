@@ -58,6 +58,10 @@ func (r *table) Start(domains []string, done func([]resolver.Result)) (known []r
 	return known
 }
 
+func (r *table) Verify(domains []string, done func([]resolver.Result)) []resolver.Result {
+	return r.Start(domains, done)
+}
+
 // noSuchDomain is the answer about a domain that does not exist.
 func noSuchDomain(domain string) resolver.Result {
 	return resolver.Result{Domain: domain, Err: &resolver.Error{Kind: resolver.NoSuchDomain, Domain: domain, Question: "MX " + domain, Reason: "NXDOMAIN"}}

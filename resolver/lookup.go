@@ -22,7 +22,17 @@ type Result struct {
 // returns: it must not block, nor call Close. Start itself never calls it. The slice is done's to keep. Each question ends
 // within Config.Timeout of being sent, and Close ends all: after it done is not called any more.
 func (r *Resolver) Start(domains []string, done func([]Result)) (known []Result) {
-	a := &asker{done: done}
+	return r.start(domains, &asker{done: done})
+}
+
+// Verify is Start for domains with exchangers whose addresses were only Additional, and do not seem to be theirs: the exchangers' own
+// records are asked for. RFC 2181 section 5.4.1 has the additional section for the least trustworthy data, and RFC 5321 knows no other
+// addresses than those that a lookup of the exchanger gives.
+func (r *Resolver) Verify(domains []string, done func([]Result)) (known []Result) {
+	return r.start(domains, &asker{done: done, verify: true})
+}
+
+func (r *Resolver) start(domains []string, a *asker) (known []Result) {
 	var ready []*lookup
 	for some := range slices.Chunk(domains, startAtOnce) {
 		ready = ready[:0]
@@ -86,7 +96,10 @@ func (r *Resolver) Cached(domain string) (route Route, ok bool, err error) {
 }
 
 // An asker is who started lookups together.
-type asker struct{ done func([]Result) }
+type asker struct {
+	done   func([]Result)
+	verify bool // additional sections do not count
+}
 
 // A lookup is one domain on its way to a route: the state that a call's stack would hold, without a stack. It belongs to the
 // goroutine that plans it, and while it waits for answers, to the Resolver's lock. There are others than for routes (see goal).
@@ -239,7 +252,7 @@ func (v *view) aim(l *lookup) plan {
 		d.planNames(l.inquiry)
 		return plan{ask: d.ask}
 	default:
-		return v.r.planner.plan(v.now, l.domain, v.look)
+		return v.r.planner.plan(v.now, l.domain, l.asker != nil && l.asker.verify, v.look)
 	}
 }
 

@@ -39,13 +39,14 @@ type draft struct {
 	ask        []key
 	later      []key
 	route      Route
+	verify     bool  // additional sections do not count
 	configured bool  // by the operator, whose word stands: no search for loops
 	from       trail // of the MX question; without facts when it was not asked
 }
 
 // plan follows RFC 5321 section 5.1 as far as the known facts lead.
-func (p *planner) plan(now time.Time, domain string, known func(key) *facts) plan {
-	d := &draft{planner: p, now: now, known: known}
+func (p *planner) plan(now time.Time, domain string, verify bool, known func(key) *facts) plan {
+	d := &draft{planner: p, now: now, verify: verify, known: known}
 	d.route = Route{Domain: domain, Expires: now.Add(maxTTL)}
 	err := d.build()
 	switch {
@@ -165,12 +166,13 @@ func (d *draft) direct(mx MX, addr netip.Addr) MX {
 //
 // A host that was named securely is asked about really: nobody signs the additional section (RFC 4035 section 3.2.3).
 func (d *draft) resolved(mx MX, hints *facts, secure bool) MX {
-	if secure {
+	if secure || d.verify {
 		hints = nil
 	}
 	var a, aaaa trail
 	if d.families != OnlyIPv6 {
 		mx.Addrs, a = d.addresses(key{mx.Name, dns.TypeA}, hints, &d.ask)
+		mx.Additional = len(mx.Addrs) > 0 && a.facts == nil
 	}
 	if d.families != OnlyIPv4 {
 		ask := &d.ask
@@ -181,6 +183,7 @@ func (d *draft) resolved(mx MX, hints *facts, secure bool) MX {
 		v6, aaaa = d.addresses(key{mx.Name, dns.TypeAAAA}, hints, ask)
 		if len(v6) > 0 {
 			mx.Addrs = slices.Concat(v6, mx.Addrs)
+			mx.Additional = mx.Additional || aaaa.facts == nil
 		}
 	}
 	mx.Addrs = slices.Clip(mx.Addrs) // shared with the facts, as immutable as they are

@@ -34,7 +34,7 @@ func newWorld(t *testing.T, zone string, additional dnssim.Additional, fail ...s
 func (w *world) resolve(t *testing.T, p *planner, domain string) plan {
 	t.Helper()
 	for range 30 {
-		got := p.plan(epoch, domain, func(k key) *facts { return w.facts[k] })
+		got := p.plan(epoch, domain, false, func(k key) *facts { return w.facts[k] })
 		if len(got.ask) == 0 {
 			return got
 		}
@@ -339,9 +339,9 @@ func TestPlanFollowsChainsOutOfAnswers(t *testing.T) {
 	}
 	p := &planner{self: func(netip.Addr) bool { return false }}
 	look := func(k key) *facts { return known[k] }
-	got := p.plan(epoch, "c7.example", look)
+	got := p.plan(epoch, "c7.example", false, look)
 	assert.Equal(t, []key{{"c10.example", dns.TypeMX}}, got.ask, "nine CNAMEs should be followed and the end asked")
-	got = p.plan(epoch, "c6.example", look)
+	got = p.plan(epoch, "c6.example", false, look)
 	assert.Equal(t, "Temporary: resolver: MX c6.example: too many CNAMEs", routeText(got), "twelve should be too many")
 }
 
@@ -354,10 +354,35 @@ func TestPlanPrefersAnswersToHints(t *testing.T) {
 		v6:                        {status: noData, expires: epoch.Add(maxTTL)},
 	}
 	p := &planner{self: func(netip.Addr) bool { return false }}
-	resolve := func() string { return routeText(p.plan(epoch, "d.example", func(k key) *facts { return known[k] })) }
+	resolve := func() string {
+		return routeText(p.plan(epoch, "d.example", false, func(k key) *facts { return known[k] }))
+	}
 	assert.Equal(t, "10 mx.example [192.0.2.66]", resolve(), "without an answer the hint should serve")
 	known[v4] = failure(epoch, "SERVFAIL", "")
 	assert.Equal(t, "10 mx.example [192.0.2.66]", resolve(), "a hint should serve where the question failed")
 	known[v4] = &facts{addrs: []netip.Addr{netip.MustParseAddr("192.0.2.1")}, expires: epoch.Add(maxTTL)}
 	assert.Equal(t, "10 mx.example [192.0.2.1]", resolve(), "an answer should stand above a hint (RFC 2181 section 5.4.1)")
+}
+
+func TestPlanVerifies(t *testing.T) {
+	mx := &facts{mx: []exchange{{preference: 10, host: "mx.example"}}, expires: epoch.Add(maxTTL)}
+	v4, v6 := key{"mx.example", dns.TypeA}, key{"mx.example", dns.TypeAAAA}
+	for _, k := range []key{v4, v6} {
+		mx.hints = append(mx.hints, hint{key: k, addrs: []netip.Addr{netip.MustParseAddr("192.0.2.66")}, expires: epoch.Add(maxTTL)})
+	}
+	known := map[key]*facts{{"d.example", dns.TypeMX}: mx}
+	p := &planner{self: func(netip.Addr) bool { return false }}
+	plan := func(verify bool) plan {
+		return p.plan(epoch, "d.example", verify, func(k key) *facts { return known[k] })
+	}
+	assert.True(t, plan(false).route.MX[0].Additional, "a route should say where its addresses are from")
+	assert.ElementsMatch(t, []key{v4, v6}, plan(true).ask, "who verifies should ask for both families")
+	known[v4] = failure(epoch, "SERVFAIL", "")
+	known[v6] = failure(epoch, "SERVFAIL", "")
+	assert.Equal(t, Temporary, plan(true).err.(*Error).Kind, "and should not take a hint where the question failed")
+	known[v4] = &facts{addrs: []netip.Addr{netip.MustParseAddr("192.0.2.1")}, expires: epoch.Add(maxTTL)}
+	got := plan(true)
+	assert.Equal(t, "10 mx.example [192.0.2.1] (resolver: AAAA mx.example: SERVFAIL)", routeText(got), "nor beside an answer")
+	assert.False(t, got.route.MX[0].Additional, "what was asked for is not additional")
+	assert.True(t, plan(false).route.MX[0].Additional, "of two families one is enough")
 }

@@ -25,6 +25,7 @@ type MX struct {
 	Name       string       // A-labels, lower case, no trailing dot; for a literal its text in brackets
 	Addrs      []netip.Addr // IPv6 and IPv4, each sorted; empty when none was found or the question failed
 	Port       uint16       // 0: the configured SMTP port
+	Additional bool         // some of Addrs came with the MX answer, in its additional section: nobody was asked for them
 	Configured bool         // named by a static route or as a fallback: the operator chose it, wherever it lives
 	Err        error        // why Addrs is empty or lacks a family, for explanations; nil when all is known
 	Secure     bool         // a trusted server has validated by DNSSEC what led to the name and to its addresses

@@ -31,6 +31,7 @@ func additionalRows() []row {
 	two := append([]host{{addr: "192.0.2.2"}}, astray...)
 	three := zoneOf("one.test. MX 10 mx1.test.", "one.test. MX 20 mx2.test.", "one.test. MX 30 mx3.test.", "two.test. MX 10 mx1.test.",
 		"mx1.test. A 192.0.2.1", "mx2.test. A 192.0.2.2", "mx3.test. A 192.0.2.3")
+	second := []string{"one.test. MX 20 mx2.test.", "two.test. MX 20 mx2.test.", "mx2.test. A 192.0.2.2"}
 	return []row{
 		{id: "DNS-27", rule: "additional addresses of names that are no exchangers of this answer", want: all("OK"), others: two,
 			dns:  oddWith(apart, dnssim.WithoutAddresses, ofOne("mx2.test. A 192.0.2.66", "two.test. A 192.0.2.66", "one.test. A 192.0.2.66")),
@@ -45,19 +46,25 @@ func additionalRows() []row {
 			dns: oddWith(three, dnssim.WithoutAddresses, ofOne("mx2.test. A 192.0.2.2")), play: at(map[string]string{"192.0.2.1": "a b c"})},
 		{id: "DNS-28", rule: "an additional IPv6 address only: IPv4 ones are asked for", want: all("OK"),
 			dns: oddWith(zoneOf(bothAreAt, "mx1.test. A 192.0.2.1"), dnssim.WithoutAddresses, ofOne("mx1.test. AAAA 2001:db8::dead"))},
-		stale("an additional address that is out of date: the exchanger's own records are asked before it is given up", "OK"),
-		stale("an additional address that is out of date, and another exchanger", "OK", "one.test. MX 20 mx2.test.", "two.test. MX 20 mx2.test.", "mx2.test. A 192.0.2.2"),
+		stale("an additional address that is out of date: the exchanger's own records are asked before it is given up", "192.0.2.1"),
+		stale("an additional address that is out of date: the other exchanger is no better", "192.0.2.1", second...),
+		stale("an additional address that is out of date, and the exchanger's own records cannot be had: the other one", "192.0.2.2", second...),
 		living("0", 0), living("1", 1), living("that of 0xFFFFFFFF", 1<<32-1), living("that of 0x80000000", 1<<31),
 	}
 }
 
-// stale is a zone whose MX answers carry an address at which nobody listens any more. The best exchanger is at the new one.
-func stale(rule, outcome string, more ...string) row {
-	r := row{id: "DNS-29", rule: rule, want: all(outcome), conns: some, others: []host{{addr: "192.0.2.2"}}}
+// stale is a zone whose MX answers carry an address at which nobody listens any more. The best exchanger is at 192.0.2.1, which its own
+// records say, unless the mail is wanted elsewhere.
+func stale(rule, wanted string, more ...string) row {
+	r := row{id: "DNS-29", rule: rule, want: all("OK"), conns: some, others: []host{{addr: "192.0.2.2"}},
+		play: at(map[string]string{wanted: "a b c"})}
 	r.dns = oddWith(zoneOf(append(more, bothAreAt, "mx1.test. A 192.0.2.1")...), dnssim.WithoutAddresses,
 		func(n names, question string, _ bool, a dnssim.Answer) dnssim.Answer {
 			if question == "MX one.test" || question == "MX two.test" {
 				a.Extra = append(a.Extra, n.record("mx1.test. A 192.0.2.66"))
+			}
+			if question == "A mx1.test" && wanted != "192.0.2.1" {
+				return dnssim.Answer{RCode: dns.RcodeServerFailure}
 			}
 			return a
 		})

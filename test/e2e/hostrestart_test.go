@@ -31,7 +31,11 @@ func TestReloadOfPostfixInTheMiddleOfAList(t *testing.T) {
 	require.NoError(t, s.postfix.Reload(), "Postfix reads its configuration again")
 	assert.Less(t, s.world.Progress().Recipients, n, "the list is not finished")
 	s.arrived(t, n)
-	assert.Empty(t, settled(t, s.postfix, feedd.Patience), "Postfix has nothing left")
+	require.Eventually(t, func() bool {
+		flush(t, s.postfix) // what a delivery agent still had when the queue manager began anew is left until the next queue run
+		left, err := s.postfix.Queue()
+		return err == nil && len(left) == 0
+	}, feedd.Patience, time.Second, "Postfix has nothing left")
 	assert.Empty(t, s.world.Missing(n).First, "nobody is missing")
 	sound(t, s.world)
 	assert.Zero(t, s.feed.Status(t).LMTP.HostsLeft, "no transaction was broken off")

@@ -1,0 +1,114 @@
+package feed
+
+import (
+	"slices"
+	"time"
+
+	"github.com/smtpfeed/smtpfeed/resolver"
+)
+
+// Addresses in the additional section of an MX answer save a round trip, and are the least trusted data (RFC 2181 section 5.4.1): who
+// serves the domain may have an old copy of the exchanger's. They do as long as mail gets through. When their host is down, the
+// exchanger's own records are asked for, once a route, and those who would go elsewhere wait for that.
+
+// verify lets a recipient wait when its route leads to such a host.
+func (e *engine) verify(now time.Time, r *recipient) bool {
+	rt := r.route
+	switch {
+	case e.draining:
+		return false
+	case rt.state == routeKnown && rt.suspect(now):
+		rt.state, rt.keep = routeVerifying, time.Time{} // not to be forgotten meanwhile
+		e.verifying[rt.domain] = append(e.verifying[rt.domain], rt)
+		if len(e.verifying[rt.domain]) == 1 {
+			e.counts.Lookups++
+			e.act(lookup{domain: rt.domain, verify: true})
+		}
+	case rt.state != routeVerifying:
+		return false
+	}
+	rt.await(r)
+	return true
+}
+
+// suspect says that a host of the route is down for which nobody was asked.
+func (rt *route) suspect(now time.Time) bool {
+	return slices.ContainsFunc(rt.candidates, func(c candidate) bool { return c.additional != "" && c.host.down(now) })
+}
+
+// verified takes what the exchangers' own records say.
+func (e *engine) verified(now time.Time, ev resolved) {
+	if ev.grown {
+		e.growHosts(now, ev)
+		return
+	}
+	routes := e.verifying[ev.domain]
+	if routes == nil && !e.draining {
+		panic("BUG: verified a domain nobody asked for: " + ev.domain)
+	}
+	delete(e.verifying, ev.domain)
+	for _, rt := range routes {
+		list := e.answeredAll(now, rt)
+		rt.state = routeKnown
+		if rt.unsettled > 0 || e.routes[rt.id()] == rt { // else it has let go of its hosts
+			e.correct(now, rt, ev)
+		}
+		if rt.unsettled == 0 {
+			e.shelve(now, rt)
+		}
+		e.spread(now, rt, &list)
+	}
+}
+
+// correct puts the host at an exchanger's own addresses in the place of one that is down. Candidates keep their numbers: recipients
+// know them.
+func (e *engine) correct(now time.Time, rt *route, ev resolved) {
+	for i := range rt.candidates {
+		c := &rt.candidates[i]
+		name := c.additional
+		c.additional = ""
+		x := slices.IndexFunc(ev.route.MX, func(mx resolver.MX) bool { return mx.Name == name })
+		if name == "" || ev.err != nil || x < 0 || c.host.downOutcome == nil || len(rt.candidates) == maxCandidates {
+			continue
+		}
+		mx := &ev.route.MX[x]
+		addrs, _ := e.dialable(*mx)
+		p, no := e.policyOf(rt, &ev.route, mx)
+		if len(addrs) == 0 || no != nil {
+			continue
+		}
+		h := e.hostOf(now, mx.Name, addrs, p)
+		if h == c.host {
+			continue
+		}
+		c.left = c.host.downOutcome
+		if rt.indexOf(h) < 0 {
+			e.add(rt, h, c.preference)
+		}
+	}
+	rt.introduce()
+}
+
+// add gives a route one host more.
+func (e *engine) add(rt *route, h *host, preference int) {
+	h.named++
+	if rt.unsettled > 0 {
+		e.interest(h, 1)
+	}
+	rt.candidates = append(rt.candidates, candidate{host: h, preference: preference})
+}
+
+// verifyNoMore is for an engine that ends: nobody waits any more.
+func (e *engine) verifyNoMore() {
+	for _, routes := range sorted(e.verifying) {
+		for _, rt := range routes {
+			rt.state = routeKnown
+			for r := rt.waiting.head; r != nil; r = r.next {
+				r.envelope.message.tide.asking--
+				e.unhold(r.envelope.message.stream)
+			}
+			rt.waiting = recipientList{}
+		}
+	}
+	clear(e.verifying)
+}
