@@ -27,6 +27,10 @@ type Config struct {
 	VERP                     []VERP    // rules for personal envelope senders; the first that matches a sender counts
 	Family                   Family    // which addresses are dialled
 
+	// Source is our end of connections, one address a family at most; the system chooses for families without one. One that this machine
+	// does not have delivers nothing (4.4.0). It is for Dial to use, which does when it is nil.
+	Source []netip.Addr
+
 	ConnectTimeout time.Duration // 0 is 30 s
 	HedgeDelay     time.Duration // how long a connection may take before the next address or exchanger is tried beside it; negative is for ever; 0 is 500 ms
 	IdleTimeout    time.Duration // how long a session no unsettled route names stays open; 0 is 30 s
@@ -167,11 +171,7 @@ func (c Config) withDefaults() Config {
 	c.TLS.Tickets = cmp.Or(c.TLS.Tickets, ticketServers)
 	c.Timeouts = c.Timeouts.withDefaults()
 	if c.Dial == nil {
-		// Keep-alive probes would cost three system calls a session, and every wait of ours ends by itself.
-		d := &net.Dialer{KeepAlive: -1}
-		c.Dial = func(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
-			return d.DialTCP(ctx, "tcp", netip.AddrPort{}, to)
-		}
+		c.Dial = dialerFrom(c.Source)
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)

@@ -44,6 +44,7 @@
 //	policy.go     what sessions with an exchanger must keep to: DANE, MTA-STS, the operator's word and the message's, made one
 //	hosts.go      exchangers by address set: lanes (the queue), cuts, falls, what is remembered
 //	addresses.go  which address of a host is dialled; families that do not work
+//	source.go     the address that mail comes from; what follows when this machine does not have it
 //	share.go      what an exchanger takes over from an equal one
 //	sessions.go   connections: the server's and the process's budget, rest and idle timeout
 //	gather.go     when a transaction waits for more to ride along

@@ -24,7 +24,7 @@ func (w *model) answerDial() {
 	case 11:
 		caps.StartTLS, caps.RequireTLS, caps.SMTPUTF8 = true, true, true
 	case 0:
-		w.event(ended{session: id, closing: closing{stage: stageConnect, err: errors.New("refused"), noRoute: w.pick(2) == 1}})
+		w.event(ended{session: id, closing: closing{stage: stageConnect, err: errors.New("refused"), noRoute: w.pick(2) == 1, unbound: w.pick(4) == 1}})
 		return
 	case 1:
 		w.event(ended{session: id, closing: closing{stage: stageConnect, err: errors.New("too many open files"), local: true}})

@@ -150,6 +150,7 @@ type closing struct {
 	reply   wire.Reply // what the peer said, when its words are the reason
 	err     error      // the reason otherwise; nil for an orderly end
 	local   bool       // this machine ran out of something: the host is not to blame
+	unbound bool       // this machine does not have the address that the session was to come from
 	noRoute bool       // this machine has no way to addresses of that family
 	tls     *tlsError  // TLS failed, or the host is not whom the policy wants
 }

@@ -111,6 +111,16 @@ func (e *engine) rejudgeSilent(now time.Time) {
 // regroup sends all that waits for a host to the best host of each route, where it meets what already waits there: the
 // re-judged piggyback. What has no better one stays.
 func (e *engine) regroup(now time.Time, h *host) {
+	e.empty(h, func(r *recipient) {
+		e.place(now, r, nil)
+		if r.place == placeHost && r.route.candidates[r.at].host != h {
+			e.counts.Regrouped++
+		}
+	})
+}
+
+// empty takes all that waits for a host, and gives it to then.
+func (e *engine) empty(h *host, then func(r *recipient)) {
 	lanes := h.lanes
 	h.lanes, h.laneOf, h.waiting, h.torn = nil, make(map[*message]*lane), 0, false
 	for _, l := range lanes {
@@ -123,10 +133,7 @@ func (e *engine) regroup(now time.Time, h *host) {
 				r.place = placeDone
 				continue
 			}
-			e.place(now, r, nil)
-			if r.place == placeHost && r.route.candidates[r.at].host != h {
-				e.counts.Regrouped++
-			}
+			then(r)
 		}
 	}
 }

@@ -53,6 +53,7 @@ type host struct {
 	silent      bool        // in engine.silent: no address answers a dial under way
 	torn        bool        // of a silent host: somebody waits who has another choice
 
+	unbound  time.Time // until when its sessions at work serve alone: there was no address for another one to come from
 	cutAt    time.Time // of the last transaction
 	patience timer     // ends what gather.go lets wait
 

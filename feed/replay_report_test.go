@@ -84,6 +84,8 @@ func parseClosing(t *testing.T, w []string) closing {
 			c.err = errors.New(commas(value)[0])
 		case "local":
 			c.local = true
+		case "unbound":
+			c.unbound = true
 		case "noroute":
 			c.noRoute = true
 		default:

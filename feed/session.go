@@ -140,7 +140,8 @@ func (s *speaker) dial(ctx context.Context, d dial) closing {
 		err = context.DeadlineExceeded
 	}
 	if err != nil {
-		return closing{stage: stageConnect, err: brokenAt(stageConnect, err), local: isLocal(err),
+		unbound := isUnbound(err)
+		return closing{stage: stageConnect, err: brokenAt(stageConnect, err), local: !unbound && isLocal(err), unbound: unbound,
 			noRoute: errors.Is(err, syscall.ENETUNREACH) || errors.Is(err, syscall.EAFNOSUPPORT)}
 	}
 	s.raw, s.conn, s.reader = conn, conn, wire.NewReader(conn)

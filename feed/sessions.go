@@ -387,6 +387,9 @@ func (e *engine) dialFailed(now time.Time, s *session, c closing) {
 		e.exhausted = now.Add(exhaustedFor)
 		e.timers.set(&e.exhaustedTimer, e.exhausted)
 		return
+	case c.unbound:
+		e.unbound(now, s, c)
+		return
 	case c.tls != nil && e.tlsFailed(s, c.tls):
 		return
 	case c.noRoute:

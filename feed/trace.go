@@ -283,6 +283,9 @@ func closingText(c closing) string {
 	if c.noRoute {
 		text += " noroute"
 	}
+	if c.unbound {
+		text += " unbound"
+	}
 	return text
 }
 

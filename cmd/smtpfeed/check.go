@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -31,7 +33,7 @@ func (c checkCommand) Run(s streams) error {
 	servers, silent := examineResolver(conf)
 	found = append(found, wrong(silent)...)
 	// Names come first: a server may answer nothing for a while after a burst.
-	found = append(found, examineName(conf.Hostname, sources(conf.SMTP.Family.Family), servers.ask)...)
+	found = append(found, examineName(conf.Hostname, sources(conf.SMTP.Family.Family, conf.source()...), servers.ask)...)
 	found = append(found, examineTLS(conf, servers)...)
 	found = append(found, examineBursts(servers)...)
 	found = append(found, c.examineHosts(conf)...)
@@ -58,6 +60,19 @@ func wrong(texts []string) []hostcheck.Finding {
 	return found
 }
 
+// examineSource tries whether this machine has the addresses that mail is to be sent from.
+func examineSource(source []netip.Addr) (found []string) {
+	for _, a := range source {
+		l, err := net.ListenTCP("tcp", net.TCPAddrFromAddrPort(netip.AddrPortFrom(a, 0)))
+		if err != nil {
+			found = append(found, fmt.Sprintf("smtp.source: mail waits (4.4.0), since it cannot be sent from %s: %v; give this machine that address, or name another", a, errors.Unwrap(err)))
+			continue
+		}
+		l.Close()
+	}
+	return found
+}
+
 // examine looks for what would go wrong on this machine; files is the limit of open files.
 func examine(c Config, files int) []string {
 	var found []string
@@ -66,6 +81,7 @@ func examine(c Config, files int) []string {
 		found = append(found, examineSocket("lmtp.listen", l)...)
 	}
 	found = append(found, examineSocket("admin.listen", c.Admin.Listen)...)
+	found = append(found, examineSource(c.source())...)
 	if need := c.SMTP.Sessions + fileReserve; files < need {
 		found = append(found, fmt.Sprintf("smtp.sessions: %d sessions and a reserve of %d need %d open files, and the limit is %d: raise it (LimitNOFILE= in systemd, ulimit -Hn) or set smtp.sessions = %d",
 			c.SMTP.Sessions, fileReserve, need, files, max(files-fileReserve, 1)))

@@ -19,7 +19,7 @@ type asker func(name string, kind dnsmessage.Type) ([]string, error)
 // sources are the addresses that this machine sends mail from, as far as receivers see the same: one a family. Connecting a
 // datagram socket sends nothing; it only asks the kernel for the route. A private address is translated on the way, nobody
 // knows into which.
-func sources(family feed.Family) []netip.Addr {
+func sources(family feed.Family, configured ...netip.Addr) []netip.Addr {
 	var list []netip.Addr
 	for _, to := range []struct {
 		network, address string
@@ -28,9 +28,15 @@ func sources(family feed.Family) []netip.Addr {
 		if family == to.not {
 			continue
 		}
-		conn, err := net.Dial(to.network, to.address)
+		d := net.Dialer{}
+		for _, a := range configured {
+			if a.Is4() == (to.network == "udp4") {
+				d.LocalAddr = net.UDPAddrFromAddrPort(netip.AddrPortFrom(a, 0))
+			}
+		}
+		conn, err := d.Dial(to.network, to.address)
 		if err != nil {
-			continue // no way to the Internet by this family
+			continue // no way to the Internet by this family, or no such address
 		}
 		from := conn.LocalAddr().(*net.UDPAddr).AddrPort().Addr().Unmap().WithZone("")
 		conn.Close()

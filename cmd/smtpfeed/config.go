@@ -74,6 +74,7 @@ type SMTPSection struct {
 	RecipientsPerTransaction int       `toml:"recipients_per_transaction"`
 	Piggyback                Piggyback `toml:"piggyback"`
 	Family                   Family    `toml:"family"`
+	Source                   []Addr    `toml:"source"` // our end of connections, one a family at most
 	ConnectTimeout           Duration  `toml:"connect_timeout"`
 	HedgeDelay               Duration  `toml:"hedge_delay"`
 	IdleTimeout              Duration  `toml:"idle_timeout"`
@@ -219,7 +220,7 @@ func defaults() Config {
 			Port: 25, Sessions: 4000, SessionsPerHost: 10, RecipientsPerTransaction: 100,
 			ConnectTimeout: seconds(30), HedgeDelay: Duration{500 * time.Millisecond}, IdleTimeout: seconds(30), Timeouts: defaultTimeouts(),
 			DownTime: seconds(60), LimitsTTL: seconds(3600), GatherTime: seconds(2), ChunkingFrom: 256 << 10,
-			Prohibited: []Prefix{{}}, Fallback: []string{},
+			Source: []Addr{}, Prohibited: []Prefix{{}}, Fallback: []string{},
 		},
 		TLS: TLSSection{Mode: "opportunistic", DANE: true, MTASTS: true, Policies: "/var/lib/smtpfeed/policies.sts", Tickets: 10_000, PostQuantum: true,
 			STS:    STSSection{Timeout: seconds(15), MaxSize: 64 << 10, Fetches: 32, Retry: seconds(300), Cache: 100_000},

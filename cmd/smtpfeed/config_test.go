@@ -2,6 +2,7 @@ package main
 
 import (
 	"log/slog"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -54,6 +55,10 @@ func TestParseProblems(t *testing.T) {
 		{"a level of slog only", "[log]\nlevel = \"info+2\"\n", `f:2:9: log.level: "info\+2" is not one of debug, info, warn, error`},
 		{"a range that is none", "[smtp]\nprohibited = [\"10.0.0/8\"]\n", `f:2:15: smtp.prohibited: "10.0.0/8" is not a range .*`},
 		{"a range with host bits", "[smtp]\nprohibited = [\"10.1.2.3/8\"]\n", `f:2:15: smtp.prohibited: "10.1.2.3/8" has bits behind its length; did you mean "10.0.0.0/8"\?`},
+		{"a source by name", "[smtp]\nsource = [\"mail.example.org\"]\n", `f:2:11: smtp.source: "mail.example.org" is not an address of a machine; .*`},
+		{"a source that is every address", "[smtp]\nsource = [\"0.0.0.0\"]\n", `f:2:11: smtp.source: "0.0.0.0" is not an address of a machine; .*`},
+		{"two sources of a family", "[smtp]\nsource = [\"192.0.2.1\", \"192.0.2.2\"]\n", `f:2:1: smtp.source: is one address a family: 192.0.2.1 and 192.0.2.2 are of the same`},
+		{"a source of the other family", "[smtp]\nfamily = \"ipv4\"\nsource = [\"2001:db8::1\"]\n", `f:3:1: smtp.source: 2001:db8::1 is never used: smtp.family excludes it`},
 		{"a fallback that is no host", "[smtp]\nfallback = [\"a b\"]\n", `f:2:1: smtp.fallback: "a b" is not a host; .*`},
 		{"a route without a domain", "[[route]]\nhosts = [\"a\"]\n", `f:1:3: route.1: "" is not a domain; .*`},
 		{"a route without hosts", "\n[[route]]\ndomain = \"a.b\"\n", `f:2:3: route.1: has no hosts; .*`},
@@ -136,6 +141,7 @@ max_message_size = 1000
 servers = ["192.0.2.53", "[2001:db8::53]:5353"]
 [smtp]
 prohibited = ["default", "192.0.2.0/24", "198.51.100.1"]
+source = ["192.0.2.10", "2001:db8::10"]
 fallback = ["relay.example.org:587", "[IPv6:2001:db8::1]:25"]
 timeouts = { final = "10m" }
 [[route]]
@@ -151,6 +157,7 @@ hosts = ["[192.0.2.1]:25", "mx.example.net"]
 	assert.Len(t, c.SMTP.Prohibited, 3, "a list replaces the default list")
 	assert.False(t, c.SMTP.Prohibited[0].IsValid(), "the word default is the zero prefix")
 	assert.Equal(t, "198.51.100.1/32", c.SMTP.Prohibited[2].Prefix.String(), "an address is a range of one")
+	assert.Equal(t, []netip.Addr{netip.MustParseAddr("192.0.2.10"), netip.MustParseAddr("2001:db8::10")}, c.feedConfig(nil, nil).Source, "mail comes from one address a family")
 	assert.Equal(t, seconds(600), c.SMTP.Timeouts.Final, "a timeout is set in the inline table")
 	assert.Equal(t, seconds(300), c.SMTP.Timeouts.Rcpt, "its neighbours keep their defaults")
 	assert.Equal(t, []RouteSection{{Domain: ".example.net", Hosts: []string{"[192.0.2.1]:25", "mx.example.net"}}}, c.Routes, "a route is read")

@@ -224,6 +224,7 @@ func (c Config) feedConfig(r feed.Resolver, log *slog.Logger) feed.Config {
 		RecipientsPerTransaction: c.SMTP.RecipientsPerTransaction,
 		Piggyback:                c.SMTP.Piggyback.Piggyback,
 		Family:                   c.SMTP.Family.Family,
+		Source:                   c.source(),
 		ConnectTimeout:           c.SMTP.ConnectTimeout.Duration,
 		HedgeDelay:               c.SMTP.HedgeDelay.Duration,
 		IdleTimeout:              c.SMTP.IdleTimeout.Duration,
@@ -278,6 +279,14 @@ func (c Config) verp() []feed.VERP {
 		rules = append(rules, v.rule())
 	}
 	return rules
+}
+
+func (c Config) source() []netip.Addr {
+	var all []netip.Addr
+	for _, a := range c.SMTP.Source {
+		all = append(all, a.Addr)
+	}
+	return all
 }
 
 // prohibited is the ranges of addresses with the word default written out.

@@ -71,6 +71,9 @@ func newDaemon(file string, s streams, passed []net.Listener) (*daemon, error) {
 	d.log = newLogger(s.err, d.level)
 	fitSessions(&d.config, raiseFileLimit(), d.log)
 	fitMemory(&d.config, machineMemory(), d.log)
+	for _, trouble := range examineSource(d.config.source()) {
+		d.log.Error(trouble) // and no reason to end: the address may come
+	}
 	rec, err := openRecords(c.Log.Deliveries, d.log)
 	if err != nil {
 		return nil, &failure{exitCantCreate, err}

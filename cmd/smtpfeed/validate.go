@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/smtpfeed/smtpfeed/feed"
 	"github.com/smtpfeed/smtpfeed/feed/ledger"
 	"github.com/smtpfeed/smtpfeed/lmtp"
 	"github.com/smtpfeed/smtpfeed/resolver"
@@ -86,6 +87,14 @@ func validateSMTP(s SMTPSection, bad reporter) {
 	inRange(bad, "smtp.sessions", s.Sessions, 1, 1_000_000)
 	inRange(bad, "smtp.sessions_per_host", s.SessionsPerHost, 1, 10_000)
 	inRange(bad, "smtp.recipients_per_transaction", s.RecipientsPerTransaction, 1, 100_000)
+	for i, a := range s.Source {
+		if i > 0 && a.Is4() == s.Source[0].Is4() {
+			bad("smtp.source", "is one address a family: %s and %s are of the same", s.Source[0], a)
+		}
+		if a.Is4() && s.Family.Family == feed.OnlyIPv6 || a.Is6() && s.Family.Family == feed.OnlyIPv4 {
+			bad("smtp.source", "%s is never used: smtp.family excludes it", a)
+		}
+	}
 	if d := s.LimitsTTL.Duration; d > 0 && d < time.Minute {
 		bad("smtp.limits_ttl", "must be at least 1m: a limit has to outlive the attempt in which it was learned")
 	}

@@ -149,6 +149,19 @@ func (s *Server) UnmarshalText(text []byte) error {
 	return nil
 }
 
+// Addr is an address of this machine.
+type Addr struct{ netip.Addr }
+
+// UnmarshalText reads an address. A name is refused: which of its addresses is meant would change with the DNS.
+func (a *Addr) UnmarshalText(text []byte) error {
+	v, err := netip.ParseAddr(string(text))
+	if err != nil || v.IsUnspecified() || v.IsMulticast() || v.Zone() != "" {
+		return fmt.Errorf(`%q is not an address of a machine; write "192.0.2.10" or "2001:db8::10"`, text)
+	}
+	a.Addr = v.Unmap()
+	return nil
+}
+
 // Prefix is a range of addresses never dialled. The zero Prefix is the word "default": feed.Internal.
 type Prefix struct{ netip.Prefix }
 

@@ -14,6 +14,7 @@ import (
 // A connection is what an exchanger saw of one. It is written by its server, and read when that has ended, or under its host's
 // lock.
 type connection struct {
+	from         string // the client's address, without its port
 	marked       bool   // a judged fault has happened
 	faultIn      stage  // where
 	after        []byte // what came after it: all, or the end of much

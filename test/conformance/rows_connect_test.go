@@ -3,6 +3,7 @@ package conformance
 import (
 	"fmt"
 	"net/netip"
+	"os"
 	"syscall"
 	"time"
 
@@ -53,7 +54,17 @@ func connectRows() (rows []row) {
 		rows = append(rows, row{id: "CON-07", rule: errno.Error() + ": waited for, and charged to no host", where: inMemory, want: all("OK"),
 			play: func(p *play) { playWant(p, errno) }, zone: bothExchangers, others: []host{{addr: "192.0.2.2"}}})
 	}
+	noSource := &os.SyscallError{Syscall: "bind", Err: syscall.EADDRNOTAVAIL}
 	return append(rows,
+		row{id: "CON-08", rule: "this machine does not have the source address: mail waits, and goes from no other one nor elsewhere", where: inMemory, want: all("T 4.4.0"),
+			link: netsim.Link{DialError: noSource}, stays: true, conns: none, zone: bothExchangers, others: []host{{addr: "192.0.2.2"}}},
+		row{id: "CON-08", rule: "the same of a real address", where: onSockets, want: all("T 4.4.0"), conns: none, zone: bothExchangers, others: []host{{addr: "192.0.2.2"}},
+			play: tuned(tuning{program: []string{"[smtp]\n", "[smtp]\nsource = [\"192.0.2.10\"]\n"}, alarm: "smtp.source: mail waits"}, (*play).exchange)},
+		row{id: "CON-08", rule: "the source address is there, and mail comes from it", where: onSockets, want: all("OK"),
+			play: tuned(tuning{program: []string{"[smtp]\n", "[smtp]\nsource = [\"127.0.0.99\"]\n"}}, func(p *play) {
+				p.exchange()
+				p.checkSource("127.0.0.99")
+			})},
 		row{id: "CON-07", rule: "for longer than the budget: deferred for what this machine lacks", where: inMemory, long: true, want: all("T 4.3.2"),
 			link: netsim.Link{DialError: syscall.EMFILE}, stays: true, conns: none},
 		row{id: "X-CON-01", rule: "connection refused", dead: true, want: all("T 4.4.1"), conns: none, then: down},
@@ -64,6 +75,15 @@ func connectRows() (rows []row) {
 		row{id: "X-CON-03", rule: "FIN instead of a greeting, and it goes on reading", want: all("T 4.4.2"), then: down,
 			faults: []fault{{at: atConnect, do: do(half)}}},
 	)
+}
+
+// checkSource wants every connection to have come from an address.
+func (p *play) checkSource(want string) {
+	for _, c := range p.best.connections() {
+		if c.from != want {
+			p.fail("a connection came from %s, wanted %s", c.from, want)
+		}
+	}
 }
 
 // bothExchangers is the zone of a row that always has the other exchanger.

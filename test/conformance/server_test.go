@@ -46,10 +46,19 @@ type server struct {
 const inputSize = 64 << 10
 
 func newServer(h *exchanger, c net.Conn, n int) *server {
-	s := &server{host: h, raw: c, rec: &connection{}, n: n, stop: h.stop}
+	s := &server{host: h, raw: c, rec: &connection{from: hostOf(c.RemoteAddr())}, n: n, stop: h.stop}
 	s.conn = &recorder{Conn: c, mu: &h.mu, rec: s.rec}
 	s.in = bufio.NewReaderSize(s.conn, inputSize)
 	return s
+}
+
+// hostOf is an address without its port.
+func hostOf(a net.Addr) string {
+	host, _, err := net.SplitHostPort(a.String())
+	if err != nil {
+		return a.String() // of a pipe
+	}
+	return host
 }
 
 // serve is the whole dialogue.

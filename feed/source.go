@@ -1,0 +1,73 @@
+package feed
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+	"os"
+	"syscall"
+	"time"
+
+	"github.com/smtpfeed/smtpfeed/feed/wire"
+)
+
+// Receivers know senders by their address: it stands in SPF records and has a reputation. So when the operator names the address that
+// mail is to come from, and this machine does not have it, mail waits. It goes from no other address, and no host is to blame.
+
+// unboundTime is how long a host's sessions at work serve alone before it is tried again whether there can be more.
+const unboundTime = time.Second
+
+// dialerFrom dials by TCP from these addresses.
+func dialerFrom(source []netip.Addr) func(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
+	// Keep-alive probes would cost three system calls a session, and every wait of ours ends by itself.
+	d := &net.Dialer{KeepAlive: -1}
+	var from [2]netip.AddrPort // IPv4 and IPv6
+	for _, a := range source {
+		d.Control = portLater
+		from[familyIndex(a)] = netip.AddrPortFrom(a, 0)
+	}
+	return func(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
+		return d.DialTCP(ctx, "tcp", from[familyIndex(to.Addr())], to)
+	}
+}
+
+func familyIndex(a netip.Addr) int {
+	if a.Is4() {
+		return 0
+	}
+	return 1
+}
+
+// portLater has a socket's port chosen when it connects: at bind(2) it would have to differ from those of all other connections, and 28,000
+// of them would be all that there can be.
+func portLater(_, _ string, c syscall.RawConn) error {
+	const ipBindAddressNoPort = 24 // ip(7), of sockets of both families
+	// An error is of an old kernel, on which ports are chosen early.
+	return c.Control(func(fd uintptr) { _ = syscall.SetsockoptInt(int(fd), syscall.IPPROTO_IP, ipBindAddressNoPort, 1) })
+}
+
+// isUnbound says that a dial failed before it began, since this machine does not have the source address.
+func isUnbound(err error) bool {
+	var call *os.SyscallError
+	return errors.As(err, &call) && call.Syscall == "bind"
+}
+
+// unbound is what follows for a host: its sessions and its addresses of the other family serve, or else all that waits is told.
+func (e *engine) unbound(now time.Time, s *session, c closing) {
+	h, f := s.host, e.familyOf(s.host, s.addr)
+	f.fails(now, e.config.DownTime)
+	h.unbound = now.Add(unboundTime)
+	if len(h.sessions) > 0 {
+		e.patient(h, h.unbound)
+		return
+	}
+	for i, until := range h.bad {
+		if other := e.familyOf(h, i); other != f && !now.Before(until) && !now.Before(other.until) {
+			h.unbound = time.Time{}
+			return // whoever waits wakes the host
+		}
+	}
+	o := &Outcome{Class: Deferred, Status: wire.Enhanced{Class: 4, Subject: 4, Detail: 0}, Err: c.err}
+	e.empty(h, func(r *recipient) { e.conclude(now, r, o) })
+}
