@@ -114,7 +114,7 @@ func TestQueueMissesNoMailThatMoves(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			h := begin(t, make)
-			const submitters, each = 4, 50
+			const submitters, each = 4, 25
 			var taken atomic.Int64
 			var all errgroup.Group
 			for range submitters {
