@@ -59,7 +59,11 @@ func (e *engine) patient(h *host, until time.Time) {
 
 // wantsSession says that what waits is more than the sessions on their way will take, and that the host has earned one more.
 func (e *engine) wantsSession(now time.Time, h *host) bool {
-	if h.waiting == 0 || h.hungry || len(h.sessions) >= h.limit.sessions() || len(h.sessions) > 0 && now.Before(h.unbound) {
+	if h.waiting == 0 || h.hungry || len(h.sessions) >= h.limit.sessions() {
+		return false
+	}
+	if len(h.sessions) > 0 && now.Before(h.unbound) {
+		e.patient(h, h.unbound)
 		return false
 	}
 	return h.dialing < e.transactionsWaiting(now, h)

@@ -355,11 +355,9 @@ func (e *engine) place(now time.Time, r *recipient, last *Outcome) {
 	if !r.route.replaced && e.routes[r.route.id()] != r.route && e.reroute(now, r) {
 		return
 	}
-	if e.verify(now, r) {
-		return
-	}
 	i := r.route.choose(now, r.tried)
 	switch {
+	case last == nil && e.verify(now, r, i):
 	case i >= 0:
 		r.at = uint8(i)
 		h := r.route.candidates[i].host

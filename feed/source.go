@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"syscall"
 	"time"
 
@@ -27,9 +28,33 @@ func dialerFrom(source []netip.Addr) func(ctx context.Context, to netip.AddrPort
 		d.Control = portLater
 		from[familyIndex(a)] = netip.AddrPortFrom(a, 0)
 	}
+	system := &net.Dialer{KeepAlive: -1}
 	return func(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
-		return d.DialTCP(ctx, "tcp", from[familyIndex(to.Addr())], to)
+		ours := from[familyIndex(to.Addr())]
+		if to.Addr().IsLoopback() && !ours.Addr().IsLoopback() { // a relay on this machine, which knows it as such
+			return system.DialTCP(ctx, "tcp", netip.AddrPort{}, to)
+		}
+		c, err := d.DialTCP(ctx, "tcp", ours, to)
+		if errors.Is(err, syscall.ENETUNREACH) && ours.IsValid() && !isOurs(ours.Addr()) {
+			err = os.NewSyscallError("bind", syscall.EADDRNOTAVAIL) // net.ipv4.ip_nonlocal_bind hid it
+		}
+		if err != nil {
+			return nil, err
+		}
+		return c, nil
 	}
+}
+
+// isOurs says that an interface of this machine has the address, as far as that can be known.
+func isOurs(a netip.Addr) bool {
+	all, err := net.InterfaceAddrs()
+	if err != nil {
+		return true
+	}
+	return slices.ContainsFunc(all, func(o net.Addr) bool {
+		p, err := netip.ParsePrefix(o.String())
+		return err == nil && p.Addr().Unmap() == a
+	})
 }
 
 func familyIndex(a netip.Addr) int {
@@ -59,7 +84,6 @@ func (e *engine) unbound(now time.Time, s *session, c closing) {
 	f.fails(now, e.config.DownTime)
 	h.unbound = now.Add(unboundTime)
 	if len(h.sessions) > 0 {
-		e.patient(h, h.unbound)
 		return
 	}
 	for i, until := range h.bad {

@@ -11,29 +11,32 @@ import (
 // serves the domain may have an old copy of the exchanger's. They do as long as mail gets through. When their host is down, the
 // exchanger's own records are asked for, once a route, and those who would go elsewhere wait for that.
 
-// verify lets a recipient wait when its route leads to such a host.
-func (e *engine) verify(now time.Time, r *recipient) bool {
+// verify lets a recipient wait for which such a host would be better than the one that was chosen.
+func (e *engine) verify(now time.Time, r *recipient, chosen int) bool {
 	rt := r.route
-	switch {
-	case e.draining:
+	if e.draining || !rt.suspects(now, r.tried, chosen) {
 		return false
-	case rt.state == routeKnown && rt.suspect(now):
+	}
+	if rt.state == routeKnown {
 		rt.state, rt.keep = routeVerifying, time.Time{} // not to be forgotten meanwhile
 		e.verifying[rt.domain] = append(e.verifying[rt.domain], rt)
 		if len(e.verifying[rt.domain]) == 1 {
 			e.counts.Lookups++
 			e.act(lookup{domain: rt.domain, verify: true})
 		}
-	case rt.state != routeVerifying:
-		return false
 	}
 	rt.await(r)
 	return true
 }
 
-// suspect says that a host of the route is down for which nobody was asked.
-func (rt *route) suspect(now time.Time) bool {
-	return slices.ContainsFunc(rt.candidates, func(c candidate) bool { return c.additional != "" && c.host.down(now) })
+// suspects says that a host was passed over since it is down, for which nobody was asked.
+func (rt *route) suspects(now time.Time, tried uint16, chosen int) bool {
+	for i, c := range rt.candidates {
+		if c.additional != "" && tried&(1<<i) == 0 && c.host.down(now) && (chosen < 0 || c.preference < rt.candidates[chosen].preference) {
+			return true
+		}
+	}
+	return false
 }
 
 // verified takes what the exchangers' own records say.
