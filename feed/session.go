@@ -3,6 +3,7 @@ package feed
 import (
 	"context"
 	"errors"
+	"io"
 	"net"
 	"net/netip"
 	"os"
@@ -141,7 +142,10 @@ func (s *speaker) dial(ctx context.Context, d dial) closing {
 	}
 	if err != nil {
 		unbound := isUnbound(err)
-		return closing{stage: stageConnect, err: brokenAt(stageConnect, err), local: !unbound && isLocal(err), unbound: unbound,
+		if unbound {
+			err = errUnbound
+		}
+		return closing{stage: stageConnect, err: brokenAt(stageConnect, err), local: isLocal(err), unbound: unbound,
 			noRoute: errors.Is(err, syscall.ENETUNREACH) || errors.Is(err, syscall.EAFNOSUPPORT)}
 	}
 	s.raw, s.conn, s.reader = conn, conn, wire.NewReader(conn)
@@ -326,11 +330,14 @@ func (e *brokenError) Error() string {
 		return "given up at " + e.stage.String()
 	case errors.As(e.err, &errno):
 		return e.stage.String() + ": " + errno.Error()
-	case e.stage == stageConnect:
-		return "connect: " + e.err.Error()
+	case e.stage == stageConnect, e.stage == stageHandshake && !isEnd(e.err): // one of us does not want the other's TLS
+		return e.stage.String() + ": " + e.err.Error()
 	default:
 		return "connection lost at " + e.stage.String() + ": " + e.err.Error()
 	}
 }
+
+// isEnd says that the peer ended the connection, and said nothing of why.
+func isEnd(err error) bool { return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) }
 
 func (e *brokenError) Unwrap() error { return e.err }

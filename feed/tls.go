@@ -199,7 +199,10 @@ func handshakeError(err error) *tlsError {
 	if errors.As(err, &own) {
 		return own
 	}
-	return &tlsError{result: "validation-failure", status: status475, hello: true, err: brokenAt(stageHandshake, err)}
+	if !errors.As(err, new(*brokenError)) {
+		err = brokenAt(stageHandshake, err)
+	}
+	return &tlsError{result: "validation-failure", status: status475, hello: true, err: err}
 }
 
 // protectionOf names what a handshake has led to.

@@ -53,7 +53,7 @@ type streams struct {
 
 // configFlag is -c, which every command that reads the configuration has.
 type configFlag struct {
-	Config string `short:"c" placeholder:"FILE" help:"Configuration file; without it ${default}, which may be absent."`
+	Config string `short:"c" placeholder:"FILE" help:"Configuration file; without it ${file}, which may be absent."`
 }
 
 // commandLine is what kong reads.
@@ -80,7 +80,7 @@ func run(args []string, s streams) int {
 	parser, err := kong.New(&line,
 		kong.Name("smtpfeed"),
 		kong.Description("LMTP to SMTP for lists: every recipient at once, grouped by mail exchanger."),
-		kong.Vars{"default": defaultFile},
+		kong.Vars{"file": defaultFile},
 		kong.Writers(s.out, s.err),
 		kong.Bind(s),
 	)

@@ -143,7 +143,7 @@ func (s Status) writeTotals(w io.Writer) {
 	fmt.Fprintf(t, "  SMTP\t%s on %s; %d reused a session, %d pipelined, %d with several domains, %d chunked, %d personal\n", count(f.Transactions, "transaction"), count(f.SessionsTotal, "session"), f.SessionsReused, f.Pipelined, f.Piggybacked, f.Chunked, f.Personal)
 	fmt.Fprintf(t, "  TLS\t%s, %d resumed, %d verified; %s failed, %d of them tried again with less\n", count(f.TLSSessions, "session"), f.TLSResumed, f.TLSVerified, count(f.TLSFailed, "session"), f.TLSFallbacks)
 	if p := s.STS; p.Policies > 0 || p.Fetches > 0 {
-		fmt.Fprintf(t, "  MTA-STS\t%s known; %d fetched, %d could not be\n", count(p.Policies, "policy"), p.Fetches, failures(p))
+		fmt.Fprintf(t, "  MTA-STS\t%s known; %d fetched, %d could not be\n", count(p.Policies, "policy"), p.Fetches-failures(p), failures(p))
 	}
 	if r := s.Reports; r.Results != nil {
 		fmt.Fprintf(t, "  TLS reports\t%s today: %s; %d written, %d mailed, %d failed\n", count(r.Domains, "domain"), resultWords(r), r.Written, r.Mailed, r.Failed)
