@@ -21,7 +21,10 @@ func (e *engine) observes() bool { return e.config.Observer != nil }
 // resultFor is a result for a domain under the policy of one of its hosts.
 func (rt *route) resultFor(p *policy) TLSResult {
 	r := TLSResult{Domain: rt.domain, Policy: p.kind, Strings: p.strings}
-	if p.kind == PolicySTS && rt.sts != nil {
+	switch {
+	case p.kind == PolicyTLSA:
+		r.Base = p.sni
+	case p.kind == PolicySTS && rt.sts != nil:
 		r.Strings, r.Patterns = rt.sts.Text, rt.sts.MX
 	}
 	return r
@@ -41,7 +44,7 @@ func (e *engine) refuse(rt *route, mx *resolver.MX, no *refusal) {
 	}
 	p := &policy{kind: PolicySTS}
 	if mx.DANE != nil {
-		p.kind = PolicyTLSA
+		p.kind, p.sni = PolicyTLSA, mx.DANE.Base
 	}
 	r := rt.resultFor(p)
 	r.Result, r.Reason, r.MX = no.result, reasonOf(no.err), mx.Name

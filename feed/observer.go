@@ -21,6 +21,7 @@ const (
 type TLSResult struct {
 	Domain   string // as folded by resolver.Fold
 	Policy   PolicyType
+	Base     string   // of PolicyTLSA the TLSA base domain (RFC 7672 section 2.2.3); else ""
 	Strings  []string // of PolicyTLSA the records, of PolicySTS the policy's lines; else nil. Shared: not to be changed
 	Patterns []string // of PolicySTS its mx patterns; else nil. Shared likewise
 	Result   string   // "" for success, else the result type of RFC 8460 section 4.3

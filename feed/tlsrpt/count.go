@@ -59,7 +59,7 @@ func newID() string {
 
 // add counts one result.
 func (d *day) add(r *feed.TLSResult) {
-	p := d.find(r.Domain, r.Policy, r.Strings, r.Patterns)
+	p := d.find(r.Domain, terms{r.Policy, r.Base, r.Strings, r.Patterns})
 	switch {
 	case p == nil:
 	case r.Result == "":
@@ -72,32 +72,29 @@ func (d *day) add(r *feed.TLSResult) {
 
 // find returns the policy of a domain, new or not, or nil and counts why there is none. Nearly always it is one look into the
 // map and one comparison of pointers.
-func (d *day) find(name string, kind feed.PolicyType, raw, patterns []string) *policy {
-	if kind != feed.PolicyTLSA && kind != feed.PolicySTS {
-		// RFC 8460 section 4.4 knows three types. With no policy there is nothing to quote.
-		kind, raw, patterns = feed.PolicyNone, nil, nil
-	}
+func (d *day) find(name string, t terms) *policy {
+	t = t.known()
 	m := d.domains[name]
 	if m != nil {
-		if p := m.policy(kind, raw, patterns); p != nil {
+		if p := m.policy(t); p != nil {
 			return p
 		}
 	} else if !isDomain(name) {
 		d.unnamed++
 		return nil
 	}
-	return d.begin(m, name, newPolicy(kind, raw, patterns))
+	return d.begin(m, name, newPolicy(t))
 }
 
 // policy returns the policy if it is known.
-func (m *domain) policy(kind feed.PolicyType, raw, patterns []string) *policy {
+func (m *domain) policy(t terms) *policy {
 	for _, p := range m.policies {
-		if p.isSame(kind, raw, patterns) {
+		if p.isSame(t) {
 			return p
 		}
 	}
 	for _, p := range m.policies {
-		if p.isEqual(kind, raw, patterns) {
+		if p.isEqual(t) {
 			return p
 		}
 	}
@@ -106,7 +103,7 @@ func (m *domain) policy(kind feed.PolicyType, raw, patterns []string) *policy {
 
 // begin adds a policy to m, or to a new domain if m is nil, unless that is past a bound.
 func (d *day) begin(m *domain, name string, p *policy) *policy {
-	cost := policyOctets + size(p.rawStrings) + size(p.rawPatterns)
+	cost := policyOctets + len(p.base) + size(p.rawStrings) + size(p.rawPatterns)
 	if m == nil {
 		cost += domainOctets + len(name)
 	}

@@ -17,10 +17,14 @@ func TestPoliciesAreToldApart(t *testing.T) {
 	other := sts(good("a.example"), "*.a.example")
 	other.Strings = append([]string{}, other.Strings...)
 	other.Strings[1] = "mode: testing"
+	at := func(r feed.TLSResult, base string) feed.TLSResult { r.Base = base; return r }
 	for name, c := range map[string]struct {
 		results []feed.TLSResult
 		want    int
 	}{
+		"TLSA records of another exchanger":      {[]feed.TLSResult{at(tlsa(good("a.example"), "A"), "x.example"), at(tlsa(good("a.example"), "A"), "y.example")}, 2},
+		"only TLSA records have a base domain":   {[]feed.TLSResult{at(sts(good("a.example"), "A"), "x.example"), sts(good("a.example"), "A")}, 1},
+		"a base domain that is none":             {[]feed.TLSResult{at(tlsa(good("a.example"), "A"), "\x1b../"), tlsa(good("a.example"), "A")}, 1},
 		"the same policy from another slice":     {[]feed.TLSResult{sts(good("a.example"), "mx"), sts(good("a.example"), "mx")}, 1},
 		"another mode":                           {[]feed.TLSResult{sts(good("a.example"), "*.a.example"), other}, 2},
 		"other patterns":                         {[]feed.TLSResult{sts(good("a.example"), "x"), sts(good("a.example"), "y")}, 2},
@@ -41,6 +45,18 @@ func TestPoliciesAreToldApart(t *testing.T) {
 			assert.Len(t, again.domains["a.example"].policies, c.want, "also after a restart")
 		})
 	}
+}
+
+// RFC 8460 section 1.1: "For DANE, the Policy Domain is the "TLSA base domain" of the receiving SMTP server".
+func TestThePolicyDomainOfDANEIsTheExchangers(t *testing.T) {
+	r := tlsa(good("a.example"), "3 1 1 A")
+	r.Base = "mx.provider.example"
+	d := counted(0, r, tlsa(good("a.example"), "3 1 1 B"), sts(good("a.example"), "x"))
+	var domains []string
+	for _, p := range d.domains["a.example"].policies {
+		domains = append(domains, p.report("a.example").Policy.Domain)
+	}
+	assert.Equal(t, []string{"mx.provider.example", "a.example", "a.example"}, domains, "where it is known")
 }
 
 func TestFailuresAreToldApart(t *testing.T) {

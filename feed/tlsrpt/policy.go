@@ -24,6 +24,7 @@ const (
 // exchangers have TLSA records of their own.
 type policy struct {
 	kind     feed.PolicyType
+	base     string   // the TLSA base domain; "" is none
 	strings  []string // cleaned and cut
 	patterns []string // likewise
 
@@ -41,27 +42,44 @@ type detail struct {
 	mx, reason   string
 }
 
-func newPolicy(kind feed.PolicyType, raw, patterns []string) *policy {
-	return &policy{
-		kind: kind, strings: cleaned(raw), patterns: cleaned(patterns), rawStrings: raw, rawPatterns: patterns,
+// terms are what a policy is told from others by, as they come.
+type terms struct {
+	kind              feed.PolicyType
+	base              string
+	strings, patterns []string
+}
+
+// known are terms that a report can have. RFC 8460 section 4.4 knows three types; with no policy there is nothing to quote.
+func (t terms) known() terms {
+	switch {
+	case t.kind != feed.PolicyTLSA && t.kind != feed.PolicySTS:
+		return terms{kind: feed.PolicyNone}
+	case t.kind == feed.PolicySTS || !isDomain(t.base):
+		t.base = ""
 	}
+	return t
+}
+
+func newPolicy(t terms) *policy {
+	return &policy{kind: t.kind, base: strings.Clone(t.base), strings: cleaned(t.strings), patterns: cleaned(t.patterns),
+		rawStrings: t.strings, rawPatterns: t.patterns}
 }
 
 // isSame is whether p was made, or last met, with the very same slices.
-func (p *policy) isSame(kind feed.PolicyType, raw, patterns []string) bool {
-	return p.kind == kind && identical(p.rawStrings, raw) && identical(p.rawPatterns, patterns)
+func (p *policy) isSame(t terms) bool {
+	return p.kind == t.kind && p.base == t.base && identical(p.rawStrings, t.strings) && identical(p.rawPatterns, t.patterns)
 }
 
 // isEqual is whether p says the same, and remembers the slices if so.
-func (p *policy) isEqual(kind feed.PolicyType, raw, patterns []string) bool {
-	if p.kind != kind {
+func (p *policy) isEqual(t terms) bool {
+	if p.kind != t.kind || p.base != t.base {
 		return false
 	}
-	text, names := cleaned(raw), cleaned(patterns)
-	if !slices.Equal(p.strings, text) && !(kind == feed.PolicyTLSA && sameSet(p.strings, text)) || !slices.Equal(p.patterns, names) {
+	text, names := cleaned(t.strings), cleaned(t.patterns)
+	if !slices.Equal(p.strings, text) && !(t.kind == feed.PolicyTLSA && sameSet(p.strings, text)) || !slices.Equal(p.patterns, names) {
 		return false
 	}
-	p.rawStrings, p.rawPatterns = raw, patterns
+	p.rawStrings, p.rawPatterns = t.strings, t.patterns
 	return true
 }
 

@@ -2,6 +2,7 @@ package tlsrpt
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"net/netip"
 	"time"
@@ -76,9 +77,11 @@ func (c Config) render(d *day, m *domain) ([]byte, error) {
 	return b.Bytes(), err
 }
 
+// report is a policy's part of the report on a domain. RFC 8460 section 1.1: "For DANE, the Policy Domain is the "TLSA base domain" of the
+// receiving SMTP server". Who asks for the report, and is named by it, is the domain of the mail all the same.
 func (p *policy) report(domain string) policyReport {
 	r := policyReport{
-		Policy:  policyText{Type: p.kind, Strings: p.strings, Domain: domain, MXHost: p.patterns},
+		Policy:  policyText{Type: p.kind, Strings: p.strings, Domain: cmp.Or(p.base, domain), MXHost: p.patterns},
 		Summary: summary{p.successes, p.failures},
 	}
 	for _, k := range p.sorted() {

@@ -52,6 +52,7 @@ type stateLine struct {
 
 type policyState struct {
 	Type     feed.PolicyType `json:"type"`
+	Base     string          `json:"base,omitempty"`
 	Strings  []string        `json:"strings,omitempty"`
 	Patterns []string        `json:"patterns,omitempty"`
 	OK       uint64          `json:"ok,omitempty"`
@@ -95,7 +96,7 @@ func writeState(w io.Writer, days []savedDay) error {
 func (m *domain) state() stateLine {
 	l := stateLine{Domain: m.name, Mailed: m.mailed}
 	for _, p := range m.policies {
-		s := policyState{Type: p.kind, Strings: p.strings, Patterns: p.patterns, OK: p.successes, Failed: p.failures}
+		s := policyState{Type: p.kind, Base: p.base, Strings: p.strings, Patterns: p.patterns, OK: p.successes, Failed: p.failures}
 		for _, k := range p.sorted() {
 			s.Details = append(s.Details, detailState{k.result.String(), k.source, k.addr, k.mx, k.reason, p.details[k]})
 		}
@@ -202,7 +203,7 @@ func (s *stateReader) domain(l stateLine) error {
 
 // restore adds a saved policy to a day. What the bounds of today's configuration have no room for is left out.
 func (s policyState) restore(d *day, domain string) error {
-	p := d.find(domain, s.Type, s.Strings, s.Patterns)
+	p := d.find(domain, terms{s.Type, s.Base, s.Strings, s.Patterns})
 	if p == nil {
 		return nil
 	}
@@ -223,7 +224,7 @@ func (s policyState) restore(d *day, domain string) error {
 func (d *day) merge(other *day) {
 	for _, m := range other.sorted() {
 		for _, from := range m.policies {
-			p := d.find(m.name, from.kind, from.strings, from.patterns)
+			p := d.find(m.name, terms{from.kind, from.base, from.strings, from.patterns})
 			if p == nil {
 				continue
 			}

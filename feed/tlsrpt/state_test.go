@@ -28,8 +28,14 @@ func counted(d date, results ...feed.TLSResult) *day {
 func sample() *day {
 	return counted(10957, good("a.example"), good("a.example"), sts(good("a.example"), "*.a.example", "mx.a.example"),
 		sts(bad("a.example", "sts-webpki-invalid", `"quoted" <&> \ text`), "*.a.example", "mx.a.example"),
-		tlsa(bad("b.example", "tlsa-invalid", ""), "3 1 1 ABCD", "2 1 1 EF"),
+		based(tlsa(bad("b.example", "tlsa-invalid", ""), "3 1 1 ABCD", "2 1 1 EF")),
 		feed.TLSResult{Domain: "c.example", Policy: feed.PolicySTS, Result: "sts-policy-fetch-error", Reason: "404"})
+}
+
+// based gives a result a TLSA base domain.
+func based(r feed.TLSResult) feed.TLSResult {
+	r.Base = "mx.b.example"
+	return r
 }
 
 func written(t testing.TB, days ...savedDay) []byte {

@@ -41,14 +41,15 @@ var accounts = []accounted{
 	{"none", `"v=TLSRPTv1;" " rua=mailto:reports@none.test;"`, "good",
 		account(noPolicy, 2, 0), []string{"reports@none.test"}},
 	{"dane", `"v=TLSRPTv1; rua=mailto:reports@dane.test"`, "wrong right",
-		account(`"policy-type": "tlsa", "policy-string": ["3 1 1 KEY"]`, 2, 2, fault("tlsa-invalid", "wrong")), []string{"reports@dane.test"}},
+		accountOf("wrong.mx.test", `"policy-type": "tlsa", "policy-string": ["3 1 1 KEY"]`, 0, 2, fault("tlsa-invalid", "wrong")) + ", " +
+			accountOf("right.mx.test", `"policy-type": "tlsa", "policy-string": ["3 1 1 KEY"]`, 2, 0), []string{"reports@dane.test"}},
 	{"other", `"v=TLSRPTv1; rua=mailto:reports@other.test"`, "other",
 		account(vouching("other"), 0, 2, fault("certificate-host-mismatch", "other")), []string{"reports@other.test"}},
 	{"plain", `"v=TLSRPTv1; rua=mailto:reports@plain.test"`, "plain",
 		account(vouching("plain"), 0, 2, fault("starttls-not-supported", "plain")), []string{"reports@plain.test"}},
 	// What is not dialled has no addresses; where there is no policy, no exchanger was chosen either.
 	{"bogus", `"v=TLSRPTv1; rua=mailto:reports@bogus.test"`, "bogus",
-		account(`"policy-type": "tlsa"`, 0, 2, `{"result-type": "dnssec-invalid", "receiving-mx-hostname": "bogus.mx.test",
+		accountOf("bogus.mx.test", `"policy-type": "tlsa"`, 0, 2, `{"result-type": "dnssec-invalid", "receiving-mx-hostname": "bogus.mx.test",
 			"failed-session-count": 2, "failure-reason-code": "WHY"}`), []string{"reports@bogus.test"}},
 	{"garbled", `"v=TLSRPTv1; rua=mailto:reports@garbled.test"`, "good",
 		account(`"policy-type": "sts"`, 0, 2, `{"result-type": "sts-policy-invalid", "failed-session-count": 2, "failure-reason-code": "WHY"}`) +
@@ -66,10 +67,15 @@ func vouching(host string) string {
 	return fmt.Sprintf(`"policy-type": "sts", "policy-string": ["%s"], "mx-host": ["%s.mx.test"]`, strings.Join(lines, `", "`), host)
 }
 
-// account is what a report says of one policy.
+// account is what a report says of a policy of its domain.
 func account(policy string, successes, failures int, details ...string) string {
-	text := fmt.Sprintf(`{"policy": {%s, "policy-domain": "DOMAIN"},
-		"summary": {"total-successful-session-count": %d, "total-failure-session-count": %d}`, policy, successes, failures)
+	return accountOf("DOMAIN", policy, successes, failures, details...)
+}
+
+// accountOf is account for another policy domain: of DANE it is the exchanger's (RFC 8460 section 1.1).
+func accountOf(domain, policy string, successes, failures int, details ...string) string {
+	text := fmt.Sprintf(`{"policy": {%s, "policy-domain": %q},
+		"summary": {"total-successful-session-count": %d, "total-failure-session-count": %d}`, policy, domain, successes, failures)
 	if len(details) > 0 {
 		text += `, "failure-details": [` + strings.Join(details, ", ") + "]"
 	}
