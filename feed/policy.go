@@ -112,7 +112,9 @@ var (
 	status475  = wire.Enhanced{Class: 4, Subject: 7, Detail: 5}
 	status5730 = wire.Enhanced{Class: 5, Subject: 7, Detail: 30}
 
-	errNeedsTLS = errors.New("REQUIRETLS support required")
+	// RFC 8689 section 4.2.2 has the first three words.
+	errNeedsTLS  = errors.New("REQUIRETLS support required: the host does not offer it")
+	errUnvouched = errors.New("REQUIRETLS support required: neither DNSSEC nor an MTA-STS policy vouches for this exchanger's name")
 )
 
 // policyOf is the policy of one exchanger for mail to a route's domain. The receiver's DANE precedes its MTA-STS (RFC 8461 section 2), and the
@@ -149,7 +151,7 @@ func requireTLS(r *resolver.Route, mx *resolver.MX, base *policy) (*policy, *ref
 		}
 	}
 	if !mx.Secure && !mx.Configured && !(applies(r.STS, mx) && r.STS.Matches(mx.Name)) {
-		return nil, &refusal{word: "requiretls", failed: true, status: status5730, err: errNeedsTLS}
+		return nil, &refusal{word: "requiretls", failed: true, status: status5730, err: errUnvouched}
 	}
 	p := verify("requiretls", []string{mx.Name}, mx.Name)
 	p.kind = ""

@@ -167,7 +167,7 @@ func TestRequireTLSDoesNotTrustUnusableRecords(t *testing.T) {
 		return
 	}
 	assert.Equal(t, status5730, no.status, "else it must not be used")
-	assert.ErrorIs(t, no.err, errNeedsTLS, "for that reason")
+	assert.ErrorIs(t, no.err, errUnvouched, "for that reason")
 }
 
 func TestTestingPolicyIsNotNamedByItsPatterns(t *testing.T) {

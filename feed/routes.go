@@ -426,17 +426,16 @@ func (rt *route) best(fit func(i int, h *host) bool) int {
 
 // hopeless is the outcome of a recipient for whom choose found nothing: what the most preferred unreachable host said.
 func (rt *route) hopeless(now time.Time, tried uint16) *Outcome {
-	for i, c := range rt.candidates {
-		if tried&(1<<i) == 0 && c.left == nil && c.host.down(now) {
-			return c.host.downOutcome
-		}
+	i := rt.best(func(i int, h *host) bool { return tried&(1<<i) == 0 && h.down(now) })
+	if i < 0 {
+		i = rt.best(func(_ int, h *host) bool { return h.down(now) })
+	}
+	if i >= 0 {
+		return rt.candidates[i].host.downOutcome
 	}
 	for _, c := range rt.candidates {
 		if c.left != nil {
 			return c.left
-		}
-		if c.host.down(now) {
-			return c.host.downOutcome
 		}
 	}
 	panic("BUG: no candidate left, and none is down")

@@ -84,15 +84,14 @@ func isUnbound(err error) bool {
 func (e *engine) unbound(now time.Time, s *session, c closing) {
 	h, f := s.host, e.familyOf(s.host, s.addr)
 	f.fails(now, e.config.DownTime)
-	h.unbound = now.Add(unboundTime)
-	if len(h.sessions) > 0 {
-		return
-	}
 	for i, until := range h.bad {
 		if other := e.familyOf(h, i); other != f && !now.Before(until) && !now.Before(other.until) {
-			h.unbound = time.Time{}
 			return // whoever waits wakes the host
 		}
+	}
+	if len(h.sessions) > 0 {
+		h.unbound = now.Add(unboundTime)
+		return
 	}
 	o := &Outcome{Class: Deferred, Status: wire.Enhanced{Class: 4, Subject: 4, Detail: 0}, Err: c.err}
 	e.empty(h, func(r *recipient) { e.conclude(now, r, o) })

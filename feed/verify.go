@@ -111,6 +111,9 @@ func (e *engine) verifyNoMore() {
 				e.unhold(r.envelope.message.stream)
 			}
 			rt.waiting = recipientList{}
+			if rt.unsettled == 0 {
+				e.shelve(e.now, rt)
+			}
 		}
 	}
 	clear(e.verifying)

@@ -35,6 +35,7 @@ func (c checkCommand) Run(s streams) error {
 	// Names come first: a server may answer nothing for a while after a burst.
 	found = append(found, examineName(conf.Hostname, sources(conf.SMTP.Family.Family, conf.source()...), servers.ask)...)
 	found = append(found, examineTLS(conf, servers)...)
+	found = append(found, examineLedger(conf.Ledger.Path)...)
 	found = append(found, examineBursts(servers)...)
 	found = append(found, c.examineHosts(conf)...)
 	bad := 0
@@ -87,7 +88,7 @@ func examine(c Config, files int) []string {
 			c.SMTP.Sessions, fileReserve, need, files, max(files-fileReserve, 1)))
 	}
 	found = append(found, examineDeliveries(c.Log.Deliveries)...)
-	if d := c.TLS.Report.Directory; d != "" && !writable(d) && !(notThere(d) && writable(filepath.Dir(d))) {
+	if d := c.TLS.Report.Directory; d != "" && !(isDirectory(d) && writable(d)) && !(notThere(d) && writable(filepath.Dir(d))) {
 		found = append(found, fmt.Sprintf("tls.report.directory: %s is no directory that user %d may write to", d, os.Geteuid()))
 	}
 	if _, err := c.tls(); err != nil {
@@ -185,6 +186,24 @@ func examineDirectory(key, dir string) []string {
 	}
 	if !writable(dir) {
 		found = append(found, fmt.Sprintf("%s: %s is not writable for user %d: give it to the user smtpfeed runs as", key, dir, os.Geteuid()))
+	}
+	return found
+}
+
+func isDirectory(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
+}
+
+// examineLedger looks whether the ledger can be written. Mail goes on without it.
+func examineLedger(path string) []hostcheck.Finding {
+	if path == "" {
+		return nil
+	}
+	var found []hostcheck.Finding
+	for _, text := range examineWritable("ledger.path", path, `path = ""`) {
+		found = append(found, hostcheck.Finding{Severity: hostcheck.Unsafe, Where: "ledger.path",
+			Text: strings.TrimPrefix(text, "ledger.path: ") + "; until then what is delivered when smtpfeed or the host MTA dies may be delivered again"})
 	}
 	return found
 }

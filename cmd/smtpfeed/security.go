@@ -222,12 +222,13 @@ func validateTLS(c Config, bad reporter) {
 }
 
 func validateSTS(s STSSection, bad reporter) {
-	positive(bad, "tls.sts.timeout", s.Timeout)
+	// Mail waits for the first fetch; a failed one must not keep policies from being fetched again before they expire.
+	between(bad, "tls.sts.timeout", s.Timeout, time.Second, time.Minute)
 	if s.MaxSize < 1<<10 || s.MaxSize > 1<<20 {
 		bad("tls.sts.max_size", "must be from 1KiB to 1MiB")
 	}
 	inRange(bad, "tls.sts.fetches", s.Fetches, 1, 1000)
-	positive(bad, "tls.sts.retry", s.Retry)
+	between(bad, "tls.sts.retry", s.Retry, time.Second, time.Hour)
 	inRange(bad, "tls.sts.cache", s.Cache, 1, 10_000_000)
 }
 
@@ -285,9 +286,7 @@ func validateSubmission(c Config, bad reporter) {
 			bad(key, `%q is not a mail address; write "postmaster@example.org"`, a)
 		}
 	}
-	if d := c.Submission.Timeout.Duration; d < leastSubmission || d > mostSubmission {
-		bad("submission.timeout", "must be from %v to %v", leastSubmission, mostSubmission)
-	}
+	between(bad, "submission.timeout", c.Submission.Timeout, leastSubmission, mostSubmission)
 	if c.LMTP.DSN && c.Submission.Host == "" {
 		bad("lmtp.dsn", `needs submission.host, as "[127.0.0.1]:25": where the next host does not notify, smtpfeed has to`)
 	}

@@ -88,8 +88,10 @@ func validateSMTP(s SMTPSection, bad reporter) {
 	inRange(bad, "smtp.sessions_per_host", s.SessionsPerHost, 1, 10_000)
 	inRange(bad, "smtp.recipients_per_transaction", s.RecipientsPerTransaction, 1, 100_000)
 	for i, a := range s.Source {
-		if i > 0 && a.Is4() == s.Source[0].Is4() {
-			bad("smtp.source", "is one address a family: %s and %s are of the same", s.Source[0], a)
+		for _, b := range s.Source[:i] {
+			if a.Is4() == b.Is4() {
+				bad("smtp.source", "is one address a family: %s and %s are of the same", b, a)
+			}
 		}
 		if a.Is4() && s.Family.Family == feed.OnlyIPv6 || a.Is6() && s.Family.Family == feed.OnlyIPv4 {
 			bad("smtp.source", "%s is never used: smtp.family excludes it", a)
@@ -119,6 +121,12 @@ func validateTimeouts(c Config, bad reporter) {
 		{"smtp.timeouts.quit", t.Quit}, {"lmtp.timeouts.command", l.Command}, {"lmtp.timeouts.data", l.Data}, {"lmtp.timeouts.write", l.Write},
 	} {
 		positive(bad, d.key, d.Duration)
+	}
+}
+
+func between(bad reporter, key string, d Duration, low, high time.Duration) {
+	if d.Duration < low || d.Duration > high {
+		bad(key, "must be from %v to %v", low, high)
 	}
 }
 

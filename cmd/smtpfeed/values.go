@@ -155,10 +155,11 @@ type Addr struct{ netip.Addr }
 // UnmarshalText reads an address. A name is refused: which of its addresses is meant would change with the DNS.
 func (a *Addr) UnmarshalText(text []byte) error {
 	v, err := netip.ParseAddr(string(text))
-	if err != nil || v.IsUnspecified() || v.IsMulticast() || v.Zone() != "" {
-		return fmt.Errorf(`%q is not an address of a machine; write "192.0.2.10" or "2001:db8::10"`, text)
+	v = v.Unmap()
+	if err != nil || v.IsUnspecified() || v.IsMulticast() || v.IsLinkLocalUnicast() || v == netip.AddrFrom4([4]byte{255, 255, 255, 255}) {
+		return fmt.Errorf(`%q is not an address that mail can come from; write "192.0.2.10" or "2001:db8::10"`, text)
 	}
-	a.Addr = v.Unmap()
+	a.Addr = v
 	return nil
 }
 
