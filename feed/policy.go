@@ -68,13 +68,17 @@ func (p *policy) String() string {
 
 // brief is TLSA records with the beginning of their data.
 func brief(records []string) string {
-	const digits = len("3 1 1 01234567")
+	const digits = len("01234567")
 	var b strings.Builder
 	for i, r := range records {
 		if i > 0 {
 			b.WriteString(", ")
 		}
-		b.WriteString(r[:min(len(r), digits)])
+		data := len("3 1 1 ")
+		if at := strings.IndexByte(r, ':'); at > 0 {
+			data = at + 1 // behind the digest's name
+		}
+		b.WriteString(r[:min(len(r), data+digits)])
 	}
 	return b.String()
 }
@@ -129,9 +133,9 @@ func (e *engine) policyOf(rt *route, r *resolver.Route, mx *resolver.MX) (*polic
 		return requireTLS(r, mx, base)
 	case d != nil, base.level == levelNone, rt.need == needDelivery:
 		return base, nil
-	case mx.DANE != nil:
+	case mx.DANE != nil && (mx.DANE.Err != nil || dane.Usable(mx.DANE.Records) || !applies(r.STS, mx) || r.STS.Mode != sts.Enforce):
 		return daneOf(rt.domain, mx)
-	case applies(r.STS, mx):
+	case applies(r.STS, mx): // also beside TLSA records of which none is usable: both want TLS, and this one can be verified
 		return stsOf(r.STS, mx, base)
 	}
 	return base, nil

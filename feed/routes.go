@@ -200,7 +200,7 @@ func (e *engine) answeredAll(now time.Time, rt *route) recipientList {
 		if m.tide.answered(now); m.tide.asking == 0 && !m.stream.flowing {
 			e.unhold(m.stream)
 		}
-		for t := r; t != nil; t = t.twin {
+		for t := r; t != nil && rt.state == routeResolving; t = t.twin { // what comes later is a dead host's time, and not the DNS's
 			t.known = now.Sub(t.envelope.since)
 		}
 	}

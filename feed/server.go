@@ -69,6 +69,7 @@ func (e *engine) unserve(h *host) {
 	}
 	if len(sv.hosts) > 0 {
 		e.unalias(sv, h.alias)
+		e.wakeShort(sv) // it may have been woken to be the next, and will not be pumped as such any more
 		return
 	}
 	e.timers.stop(&sv.paused)

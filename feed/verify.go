@@ -60,6 +60,7 @@ func (e *engine) verified(now time.Time, ev resolved) {
 			e.shelve(now, rt)
 		}
 		e.spread(now, rt, &list)
+		e.dialAhead(now, rt)
 	}
 }
 

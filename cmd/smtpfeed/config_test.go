@@ -87,7 +87,7 @@ func TestParseProblems(t *testing.T) {
 		{"a password in a file somewhere", "[[route]]\ndomain = \"a.example\"\nhosts = [\"b.example\"]\nauth = \"x\"\n", `f:4:1: route.1.auth: "x" is not an absolute path`},
 		{"hosts with and without implicit TLS", "[[route]]\ndomain = \"a.example\"\nhosts = [\"b.example:465\", \"b.example\"]\n", `f:3:1: route.1.hosts: TLS from the first octet, .*`},
 		{"implicit TLS without TLS", "[[route]]\ndomain = \"a.example\"\nhosts = [\"b.example:465\"]\ntls = \"off\"\n", `f:4:1: route.1.tls: off contradicts implicit_tls and port 465`},
-		{"a host MTA that is not waited for", "[lmtp]\ntimeouts = { data = \"0s\" }\n", `f:2:14: lmtp.timeouts.data: must be longer than 0s`},
+		{"a host MTA that is not waited for", "[lmtp]\ntimeouts = { data = \"0s\" }\n", `f:2:14: lmtp.timeouts.data: must be at least 1s`},
 		{"no cache", "[dns]\ncache = 0\n", `f:2:1: dns.cache: must be from 1 to 100000000`},
 		{"policies without time", "[tls.sts]\ntimeout = \"0s\"\n", `f:2:1: tls.sts.timeout: must be from 1s to 1m0s`},
 		{"policies without end", "[tls.sts]\nmax_size = \"2MiB\"\n", `f:2:1: tls.sts.max_size: must be from 1KiB to 1MiB`},

@@ -119,11 +119,11 @@ func readCredentials(path string) (*feed.Credentials, error) {
 		return nil, fmt.Errorf("%s is not a file", path)
 	}
 	if info.Mode().Perm()&0o007 != 0 {
-		return nil, fmt.Errorf("%s may be read or changed by every user of this machine (mode %04o); chmod 0640 it, and chgrp it to smtpfeed's group", path, info.Mode().Perm())
+		return nil, fmt.Errorf("%s may be read or changed by every user of this machine (mode %04o); chmod 0600 it, and chown it to the user smtpfeed runs as", path, info.Mode().Perm())
 	}
 	text, err := os.ReadFile(path)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w; chown it to the user smtpfeed runs as", err)
 	}
 	var c credentials
 	if err := toml.NewDecoder(bytes.NewReader(text)).DisallowUnknownFields().Decode(&c); err != nil {

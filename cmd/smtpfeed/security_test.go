@@ -49,8 +49,8 @@ func TestCredentialsRefused(t *testing.T) {
 		mode       os.FileMode
 		says       string
 	}{
-		{"readable for everybody", goodSecret, 0o644, "chmod 0640"},
-		{"writable for everybody", goodSecret, 0o602, "chmod 0640"},
+		{"readable for everybody", goodSecret, 0o644, "chmod 0600"},
+		{"writable for everybody", goodSecret, 0o602, "chmod 0600"},
 		{"empty", "", 0o600, "has no user or no password"},
 		{"no password", "user = \"me\"\n", 0o600, "has no user or no password"},
 		{"no user", "password = \"hunter2\"\n", 0o600, "has no user or no password"},

@@ -146,7 +146,7 @@ func (s Status) writeTotals(w io.Writer) {
 		fmt.Fprintf(t, "  MTA-STS\t%s known; %d fetched, %d could not be\n", count(p.Policies, "policy"), p.Fetches-failures(p), failures(p))
 	}
 	if r := s.Reports; r.Results != nil {
-		fmt.Fprintf(t, "  TLS reports\t%s today: %s; %d written, %d mailed, %d failed\n", count(r.Domains, "domain"), resultWords(r), r.Written, r.Mailed, r.Failed)
+		fmt.Fprintf(t, "  TLS reports\t%s today; %d written, %d mailed, %d failed; sessions: %s\n", count(r.Domains, "domain"), r.Written, r.Mailed, r.Failed, resultWords(r))
 	}
 	fmt.Fprintf(t, "  limits\t%s met; %d sessions retired, %d evicted, %d found stale; %s tried again with care\n", count(f.Splits, "limit"), f.SessionsRetired, f.SessionsEvicted, f.Stale, count(f.Fallbacks, "transaction"))
 	fmt.Fprintf(t, "  trouble\t%d of %s failed, %d begun beside a silent one, %d to probe; %s moved to another host, %d to an equal one\n", f.DialsFailed, count(f.Dials, "dial"), f.Hedges, f.Probes, count(f.Regrouped, "recipient"), f.Shared)
@@ -165,6 +165,9 @@ func resultWords(r tlsrpt.Stats) string {
 		if n := r.Results[name]; n > 0 {
 			words = append(words, fmt.Sprintf("%d %s", n, name))
 		}
+	}
+	if len(words) == 0 {
+		return "none"
 	}
 	return strings.Join(words, ", ")
 }

@@ -46,9 +46,10 @@ func validateLMTP(l LMTPSection, bad reporter) {
 	if l.MaxMessageSize > l.Memory {
 		bad("lmtp.max_message_size", "a message of this size never fits into lmtp.memory; make that at least as large")
 	}
-	if l.Budget.Duration < time.Second {
-		bad("lmtp.budget", "must be at least 1s")
-	}
+	atLeastASecond(bad, "lmtp.budget", l.Budget)
+	atLeastASecond(bad, "lmtp.timeouts.command", l.Timeouts.Command)
+	atLeastASecond(bad, "lmtp.timeouts.data", l.Timeouts.Data)
+	atLeastASecond(bad, "lmtp.timeouts.write", l.Timeouts.Write)
 	if _, err := lmtp.NewPeers(l.Peers, nil); err != nil {
 		bad("lmtp.peers", "%s", strings.TrimPrefix(err.Error(), "lmtp: peers: "))
 	}
@@ -109,7 +110,7 @@ func validateSMTP(s SMTPSection, bad reporter) {
 }
 
 func validateTimeouts(c Config, bad reporter) {
-	s, t, l := c.SMTP, c.SMTP.Timeouts, c.LMTP.Timeouts
+	s, t := c.SMTP, c.SMTP.Timeouts
 	for _, d := range []struct {
 		key string
 		Duration
@@ -118,7 +119,7 @@ func validateTimeouts(c Config, bad reporter) {
 		{"smtp.down_time", s.DownTime}, {"smtp.limits_ttl", s.LimitsTTL}, {"smtp.timeouts.greeting", t.Greeting},
 		{"smtp.timeouts.hello", t.Hello}, {"smtp.timeouts.starttls", t.StartTLS}, {"smtp.timeouts.mail", t.Mail},
 		{"smtp.timeouts.rcpt", t.Rcpt}, {"smtp.timeouts.data", t.Data}, {"smtp.timeouts.body", t.Body}, {"smtp.timeouts.final", t.Final},
-		{"smtp.timeouts.quit", t.Quit}, {"lmtp.timeouts.command", l.Command}, {"lmtp.timeouts.data", l.Data}, {"lmtp.timeouts.write", l.Write},
+		{"smtp.timeouts.quit", t.Quit},
 	} {
 		positive(bad, d.key, d.Duration)
 	}
@@ -127,6 +128,12 @@ func validateTimeouts(c Config, bad reporter) {
 func between(bad reporter, key string, d Duration, low, high time.Duration) {
 	if d.Duration < low || d.Duration > high {
 		bad(key, "must be from %v to %v", low, high)
+	}
+}
+
+func atLeastASecond(bad reporter, key string, d Duration) {
+	if d.Duration < time.Second {
+		bad(key, "must be at least 1s")
 	}
 }
 

@@ -136,6 +136,13 @@ var (
 	hush = act{name: "hush", judged: true, last: true, run: func(s *server) bool { s.flush(); s.discard(); return false }}
 	// leaves is hush for a client that may say more.
 	leaves = act{name: "leaves", run: func(s *server) bool { s.flush(); s.discard(); return false }}
+	// pauses is leaves for a client in the middle of a body: it fills the buffers on the way, and has heard what was said when it may go on.
+	pauses = act{name: "leaves, after a pause", run: func(s *server) bool {
+		if s.flush() && s.pauseFor(300*time.Millisecond) {
+			s.discard()
+		}
+		return false
+	}}
 	// deaf neither reads nor writes any more, so that the client's window fills.
 	deaf = act{name: "deaf", run: func(s *server) bool { s.flush(); s.stay(); return false }}
 	// fin closes the connection.

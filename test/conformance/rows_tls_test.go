@@ -3,6 +3,7 @@ package conformance
 import (
 	"crypto/tls"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -140,6 +141,7 @@ func recordRows() (rows []row) {
 			rows = append(rows, body)
 		case w.common:
 			body.where = onSockets // the client's reader waits for a lock of crypto/tls that its writer holds, which a bubble cannot see
+			body.faults[0].do = append(slices.Clone(w.acts[:len(w.acts)-1]), pauses)
 			rows = append(rows, body)
 		}
 		final := wrecked(w.rule+" in place of the final reply: in doubt", "U", fault{at: atDot, times: always, do: w.acts})
