@@ -1,6 +1,8 @@
 package feed
 
 import (
+	"errors"
+	"os"
 	"slices"
 	"time"
 )
@@ -63,7 +65,7 @@ func (e *engine) bestAddr(now time.Time, h *host, fit func(addr int) bool) (addr
 			continue
 		}
 		cost := h.sessionsTo(i)
-		if now.Before(e.familyOf(h, i).until) {
+		if now.Before(e.familyOf(h, i).until) || now.Before(h.spoilt[i]) {
 			cost += e.config.Sessions // more than there can be
 		}
 		if bestCost < 0 || cost < bestCost {
@@ -71,6 +73,31 @@ func (e *engine) bestAddr(now time.Time, h *host, fit func(addr int) bool) (addr
 		}
 	}
 	return best, bestCost >= 0
+}
+
+// A host may have many addresses, at one of which a machine stands whose TLS is broken. So before it is spared TLS, others are tried: this many
+// have to fail, and fewer where each failure is a wait.
+const (
+	spoiltEnough     = 3
+	spoiltEnoughSlow = 2
+)
+
+// elsewhere notes that TLS failed at an address, and says that another one is worth trying before the host is.
+func (e *engine) elsewhere(h *host, addr int, why *tlsError) bool {
+	h.spoilt[addr] = e.now.Add(bareTime)
+	enough, spoilt, other := spoiltEnough, 0, false
+	if errors.Is(why, os.ErrDeadlineExceeded) {
+		enough = spoiltEnoughSlow
+	}
+	for i, until := range h.spoilt {
+		switch {
+		case e.now.Before(until):
+			spoilt++
+		case !e.now.Before(h.bad[i]) && !e.now.Before(e.familyOf(h, i).until):
+			other = true
+		}
+	}
+	return other && spoilt < enough
 }
 
 // sessionsTo is how many sessions the host has with one of its addresses.

@@ -49,6 +49,7 @@ type host struct {
 	downCount   int         // falls in a row
 	failures    int         // sessions in a row that ended badly
 	bad         []time.Time // per address: until when it is not dialled
+	spoilt      []time.Time // per address: until when others are preferred, since TLS failed there
 	equals      []*host     // that stand beside it in some route, equally preferred; perhaps forgotten ones too
 	silent      bool        // in engine.silent: no address answers a dial under way
 	torn        bool        // of a silent host: somebody waits who has another choice
@@ -114,7 +115,7 @@ func keysOf(name string, addrs []netip.AddrPort, p *policy) (all, v4 string) {
 }
 
 func (e *engine) newHost(name, key string, addrs []netip.AddrPort, p *policy) *host {
-	h := &host{name: name, policy: p, addrs: addrs, rank: rankOf(e.config.Seed, key), bad: make([]time.Time, len(addrs))}
+	h := &host{name: name, policy: p, addrs: addrs, rank: rankOf(e.config.Seed, key), bad: make([]time.Time, len(addrs)), spoilt: make([]time.Time, len(addrs))}
 	h.laneOf = make(map[*message]*lane)
 	h.tls.life = e.config.LimitsTTL
 	e.serve(h, name, addrs)
@@ -139,6 +140,7 @@ func (e *engine) extend(now time.Time, h *host, addrs []netip.AddrPort) {
 		if !slices.Contains(h.addrs, a) {
 			h.addrs = append(h.addrs, a)
 			h.bad = append(h.bad, time.Time{})
+			h.spoilt = append(h.spoilt, time.Time{})
 		}
 	}
 	if len(h.addrs) == had {

@@ -179,18 +179,28 @@ type tlsLimit struct {
 	none       bool // TLS fails: sessions that may be plaintext are
 	smallHello bool // it fails with a ClientHello that does not fit one packet
 	wanted     bool // without it the host refused mail
+	falls      int  // times in a row that plaintext was all that was left
 	until      time.Time
 }
 
+// bareTime is for how long plaintext is all that is left after TLS has failed, the first time; it doubles, up to Config.LimitsTTL. A server
+// whose TLS fails is often one that starts anew or has too much to do.
+const bareTime = 5 * time.Minute
+
 // fails notes that TLS failed. What is tried next: a ClientHello that fits one packet, and after that plaintext.
 func (l *tlsLimit) fails(now time.Time, reduced bool) {
-	if reduced {
-		l.none = true
-	} else {
+	if !reduced {
 		l.smallHello = true
+		l.until = now.Add(l.life)
+		return
 	}
-	l.until = now.Add(l.life)
+	l.none = true
+	l.falls++
+	l.until = now.Add(min(l.life, bareTime<<min(l.falls-1, 4)))
 }
+
+// works notes that a session has TLS.
+func (l *tlsLimit) works() { l.falls = 0 }
 
 // insists notes that the host refuses mail without TLS, which was tried without since TLS had failed.
 func (l *tlsLimit) insists(now time.Time) {
@@ -204,7 +214,7 @@ func (l *tlsLimit) expire(now time.Time) (again bool) {
 		return false
 	}
 	again = l.none
-	*l = tlsLimit{life: l.life}
+	*l = tlsLimit{life: l.life, falls: l.falls}
 	return again
 }
 

@@ -140,6 +140,8 @@ func (e *engine) tlsFailed(s *session, why *tlsError) bool {
 		// The ticket is gone with it.
 	case why.final, s.plain, h.hasTLS():
 		return false // in the latter case it is well, and takes no more of us
+	case why.hello && !h.policy.demands() && e.elsewhere(h, s.addr, why):
+		// There it may work.
 	case why.hello && !s.reduced:
 		h.tls.fails(e.now, s.reduced)
 	case h.policy.demands():

@@ -152,8 +152,6 @@ func (t *trial) judgeMail() verdict {
 		v := t.replied(Deferred, r)
 		v.outcome.Status = status474
 		return v
-	case r.Code == 530 && t.flight.bare:
-		return t.judgeBare(r)
 	case (r.Code == 530 || r.Code == 535 || r.Code == 538) && t.flight.relay:
 		// RFC 4954 section 6: a relay of the operator's wants a password, or another one, or TLS before it. That is his to mend, as when AUTH
 		// is refused.
@@ -169,16 +167,21 @@ func (t *trial) judgeMail() verdict {
 	}
 }
 
-// judgeBare is the table for a server that wants TLS (RFC 3207 section 4 has 530 for it) and was spared it, because that had failed: it is tried
-// once more, and believed when that fails again. The next message is tried with TLS first.
-func (t *trial) judgeBare(r wire.Reply) verdict {
-	v := t.replied(Failed, r)
-	t.insists = true
-	if t.flight.wanted {
-		v.outcome.Status = wire.Enhanced{Class: 5, Subject: 7, Detail: 10}
+// judgeBare is the table for a server that wants TLS and was spared it, because that had failed: it is tried once more, and believed when that
+// fails again. The next message is tried with TLS first.
+func (t *trial) judgeBare(v verdict) verdict {
+	o := v.outcome
+	if o.Class == Delivered || o.Uncertain || !wantsTLS(o.Reply) {
 		return v
 	}
-	return verdict{step: stepAgain, outcome: v.outcome, free: true}
+	t.insists = true
+	switch {
+	case !t.flight.wanted:
+		return verdict{step: stepAgain, outcome: o, free: true}
+	case o.Reply.Code == 530:
+		o.Status = wire.Enhanced{Class: 5, Subject: 7, Detail: 10}
+	}
+	return v
 }
 
 // judgeData is the table for a transaction that never came to its end of data.
@@ -267,6 +270,15 @@ func (t *trial) judgeFinal() verdict {
 
 // verdict is the table for the i-th recipient.
 func (t *trial) verdict(i int) verdict {
+	v := t.judge(i)
+	if t.flight.bare {
+		return t.judgeBare(v)
+	}
+	return v
+}
+
+// judge is verdict, but for what hosts say that were spared TLS.
+func (t *trial) judge(i int) verdict {
 	if t.rep.stuck {
 		return t.whole
 	}

@@ -81,7 +81,7 @@ func parseClosing(t *testing.T, w []string) closing {
 		case "reply":
 			c.reply = parseReply(t, commas(value)[0])
 		case "err":
-			c.err = errors.New(commas(value)[0])
+			c.err = parseError(t, commas(value)[0])
 		case "local":
 			c.local = true
 		case "unbound":

@@ -315,6 +315,10 @@ func (e *engine) sessionOpened(now time.Time, ev opened) {
 	e.timers.stop(&s.hedge)
 	h.rise()
 	h.bad[s.addr] = time.Time{}
+	if s.tls.name != "" {
+		h.tls.works()
+		h.spoilt[s.addr] = time.Time{}
+	}
 	e.familyOf(h, s.addr).works()
 	s.opened, h.server.seen, h.server.pauses = now, now, 0
 	h.limit.opened(h.server.open() + 1)
