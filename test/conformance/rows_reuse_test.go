@@ -104,12 +104,13 @@ func idleRows() (rows []row) {
 // ridingRows: behind a body rides the next transaction's MAIL, if the one before went well. Each transaction has one recipient,
 // so the third is the first that may ride; what becomes of the second must not touch it.
 func ridingRows() []row {
+	to := []string{"a@one.test", "b@one.test", "c@one.test"} // of one domain, so that they keep their order
 	second := func(id, rule, outcome string, conns int, acts ...act) row {
-		return row{id: id, rule: rule, setup: setup{perTransaction: 1, sessionsPerHost: 1}, want: []string{"OK", outcome, "OK"}, conns: conns, then: same,
+		return row{id: id, rule: rule, setup: setup{perTransaction: 1, sessionsPerHost: 1}, to: to, want: []string{"OK", outcome, "OK"}, conns: conns, then: same,
 			faults: []fault{{at: atDot, nth: 2, conn: 1, do: acts}}}
 	}
 	third := func(rule, outcome string, conns int, acts ...act) row {
-		return row{id: "X-RID-02", rule: rule, setup: setup{perTransaction: 1, sessionsPerHost: 1}, want: []string{"OK", "OK", outcome}, conns: conns, then: same,
+		return row{id: "X-RID-02", rule: rule, setup: setup{perTransaction: 1, sessionsPerHost: 1}, to: to, want: []string{"OK", "OK", outcome}, conns: conns, then: same,
 			faults: []fault{{at: atMail, nth: 3, conn: 1, do: acts}}}
 	}
 	return []row{
