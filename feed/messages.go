@@ -255,21 +255,21 @@ func (e *engine) release(m *message) {
 // expire is the end of an envelope's budget: what is not settled is deferred now. What flies goes on flying, but its order
 // forbids the end of data from now on.
 func (e *engine) expire(now time.Time, env *envelope) {
-	o := outcomeBudget
+	why := lateness{}.of
 	if now.Before(e.exhausted.Add(time.Second)) {
-		o = outcomeExhausted
+		why = func(*recipient) *Outcome { return outcomeExhausted }
 	}
-	e.giveUp(now, env, o, func(*recipient) bool { return true })
+	e.giveUp(now, env, why, func(*recipient) bool { return true })
 }
 
 // leaveWaiting settles an envelope's recipients that are in no transaction; the others are told when theirs ends.
 func (e *engine) leaveWaiting(now time.Time, env *envelope, o *Outcome) {
-	e.giveUp(now, env, o, func(c *recipient) bool { return c.place != placeFlight })
+	e.giveUp(now, env, func(*recipient) *Outcome { return o }, func(c *recipient) bool { return c.place != placeFlight })
 }
 
 // giveUp settles those unsettled recipients of an envelope whose carrier is chosen. A carrier that nobody waits for any longer
 // is not delivered, unless it flies already.
-func (e *engine) giveUp(now time.Time, env *envelope, o *Outcome, chosen func(carrier *recipient) bool) {
+func (e *engine) giveUp(now time.Time, env *envelope, why func(carrier *recipient) *Outcome, chosen func(carrier *recipient) bool) {
 	for i := range env.recipients {
 		r := &env.recipients[i]
 		if r.outcome != nil {
@@ -282,7 +282,7 @@ func (e *engine) giveUp(now time.Time, env *envelope, o *Outcome, chosen func(ca
 		if !chosen(c) {
 			continue
 		}
-		e.tell(now, r, o)
+		e.tell(now, r, why(c))
 		if c.place == placeHost && !c.wanted() {
 			h := c.route.candidates[c.at].host
 			h.count(c, -1)

@@ -39,7 +39,7 @@ func (e *engine) refuse(rt *route, mx *resolver.MX, no *refusal) {
 	if rt.refused == nil || rt.refused.Class == Failed && o.Class == Deferred {
 		rt.refused = o
 	}
-	if !e.observes() || no.result == "" {
+	if !e.observes() || no.result == "" || mx.Configured {
 		return
 	}
 	p := &policy{kind: PolicySTS}
@@ -78,6 +78,12 @@ func (e *engine) observeOwed(rt *route) {
 	rt.owed = nil
 }
 
+// concerned says that the recipient's domain is to be told how TLS went: its policy counts, and the host is an exchanger of its own. Of
+// a relay, RFC 8460 section 1.1 has the relay's domain be told, which is ours or knows us.
+func (r *recipient) concerned() bool {
+	return r.route.need != needDelivery && !r.route.candidates[r.at].configured
+}
+
 // observeFlight tells of the session of a transaction, for those of its domains that it carries for the first time.
 func (e *engine) observeFlight(s *session, f *flight) {
 	if !e.observes() || s.host.policy.level == levelNone || s.host.policy.kind == "" {
@@ -87,7 +93,7 @@ func (e *engine) observeFlight(s *session, f *flight) {
 		s.told = map[string]bool{} // one that comes again is counted again: a session of thousands of domains must not keep them all
 	}
 	for _, r := range f.recipients {
-		if r.route.need == needDelivery || s.told[r.route.domain] {
+		if !r.concerned() || s.told[r.route.domain] {
 			continue
 		}
 		s.told[r.route.domain] = true
@@ -112,7 +118,7 @@ func (e *engine) observeFailure(s *session, why *tlsError) {
 	told := map[string]bool{}
 	for _, l := range s.host.lanes {
 		for r := l.list.head; r != nil; r = r.next {
-			if r.route.need == needDelivery || told[r.route.domain] {
+			if !r.concerned() || told[r.route.domain] {
 				continue
 			}
 			told[r.route.domain] = true

@@ -72,6 +72,20 @@ func TestNobodyIsToldOfSessionsThatAreNotToHaveTLS(t *testing.T) {
 	})
 }
 
+// RFC 8460 section 1.1: "when mail is routed to a "smarthost" gateway by local policy, the "smarthost" domain name is used instead". A report to
+// the recipient's domain would tell it of hosts that it has nothing to do with, and others where our relay stands.
+func TestReceiversAreNotToldOfOurRelays(t *testing.T) {
+	inTLSWorld(t, func(c *Config) { c.TLS.Mode = TLSRequired }, func(t *testing.T, w *tlsWorld) {
+		w.play(best, mxsim.Script{mxsim.Hello("mx1.test", "PIPELINING"), mxsim.Bye()})
+		for _, domain := range []string{"one.test", "two.test"} {
+			w.change(domain, func(rt *resolver.Route) { rt.MX[0].Configured = domain == "one.test" })
+		}
+		w.send(shortContent, "a@one.test", "c@two.test").wait()
+		w.finish()
+		assert.Equal(t, []string{"two.test no-policy-found starttls-not-supported"}, w.observed.words(), "the host is a relay to one and an exchanger of the other")
+	})
+}
+
 func TestPoliciesThatCannotBeHadAreTold(t *testing.T) {
 	inTLSWorld(t, nil, func(t *testing.T, w *tlsWorld) {
 		w.serve(best, mxsim.Config{TLS: w.server})
@@ -128,6 +142,7 @@ func TestResultsHaveThePolicy(t *testing.T) {
 			switch r.Policy {
 			case PolicyTLSA:
 				assert.Equal(t, []string{tlsaOf(3, id).String()}, r.Strings, "the records")
+				assert.Equal(t, "mx1.test", r.Base, "and where they stand")
 			case PolicySTS:
 				assert.Equal(t, []string{"version: STSv1", "mode: enforce"}, r.Strings, "the policy's lines")
 				assert.Equal(t, []string{"*.test"}, r.Patterns, "its patterns")

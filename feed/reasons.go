@@ -107,3 +107,57 @@ func isTemporary(err error) bool {
 	var re *resolver.Error
 	return !errors.As(err, &re) || !re.Kind.Permanent()
 }
+
+// lateness is what recipients waited for when their time was over, by the host or the route where they did.
+type lateness map[any]*Outcome
+
+func (l lateness) of(c *recipient) *Outcome {
+	switch c.place {
+	case placeHost, placeFlight:
+		h := c.route.candidates[c.at].host
+		if l[h] == nil {
+			l[h] = expired(h.progress())
+			l[h].Via = h.via()
+		}
+		return l[h]
+	case placeRoute:
+		if l[c.route] == nil {
+			l[c.route] = expired("no answer of the DNS about " + c.route.domain + " yet")
+		}
+		return l[c.route]
+	}
+	return outcomeBudget
+}
+
+func expired(reason string) *Outcome {
+	return &Outcome{Class: Deferred, Status: outcomeBudget.Status, Err: fmt.Errorf("%w: %s", outcomeBudget.Err, reason)}
+}
+
+// progress is how far its best session has come.
+func (h *host) progress() string {
+	connected := false
+	for _, s := range h.sessions {
+		if s.state != sessionDialing {
+			return "its sessions were at work"
+		}
+		connected = connected || s.stands
+	}
+	switch {
+	case connected:
+		return "it was connected to, and not ready yet"
+	case len(h.sessions) > 0:
+		return "no connection to it yet"
+	default:
+		return "no session with it yet"
+	}
+}
+
+// via names the host and the address that it is, or would be, dialled at.
+func (h *host) via() *Via {
+	v := &Via{MX: h.name, Addr: h.addrs[0], Policy: h.policy.word}
+	if len(h.sessions) > 0 {
+		s := h.sessions[0]
+		v.Addr, v.Source, v.Session = h.addrs[s.addr], s.source, uint64(s.id)
+	}
+	return v
+}

@@ -54,6 +54,7 @@ type route struct {
 type candidate struct {
 	host       *host
 	preference int
+	configured bool     // by the operator: what its TLS is like is not the receiver's affair
 	additional string   // the exchanger's name, if nobody was asked where it is (resolver.MX.Additional), and "" when somebody was
 	left       *Outcome // how it was given up when it turned out to be elsewhere; nil: it is here
 }
@@ -279,7 +280,7 @@ func (e *engine) candidatesOf(now time.Time, rt *route, ev resolved) *Outcome {
 		h.configured = h.configured || mx.Configured
 		if !slices.ContainsFunc(rt.candidates, func(c candidate) bool { return c.host == h }) {
 			h.named++
-			c := candidate{host: h, preference: mx.Preference}
+			c := candidate{host: h, preference: mx.Preference, configured: mx.Configured}
 			if mx.Additional {
 				c.additional = mx.Name
 			}

@@ -143,7 +143,7 @@ func (s *speaker) dial(ctx context.Context, d dial) closing {
 	if err != nil {
 		unbound := isUnbound(err)
 		if unbound {
-			err = errUnbound
+			err = s.config.unboundError(d.to)
 		}
 		return closing{stage: stageConnect, err: brokenAt(stageConnect, err), local: isLocal(err), unbound: unbound,
 			noRoute: errors.Is(err, syscall.ENETUNREACH) || errors.Is(err, syscall.EAFNOSUPPORT)}

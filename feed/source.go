@@ -3,6 +3,7 @@ package feed
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/netip"
 	"os"
@@ -16,7 +17,15 @@ import (
 // Receivers know senders by their address: it stands in SPF records and has a reputation. So when the operator names the address that
 // mail is to come from, and this machine does not have it, mail waits. It goes from no other address, and no host is to blame.
 
-var errUnbound = errors.New("this machine does not have the address that mail is to be sent from")
+// unboundError says which of Config.Source's addresses is missing.
+func (c *Config) unboundError(to netip.AddrPort) error {
+	for _, a := range c.Source {
+		if a.Is4() == to.Addr().Is4() {
+			return fmt.Errorf("this machine does not have the address %s that mail is to be sent from", a)
+		}
+	}
+	return errors.New("this machine does not have the address that mail is to be sent from")
+}
 
 // unboundTime is how long a host's sessions at work serve alone before it is tried again whether there can be more.
 const unboundTime = time.Second

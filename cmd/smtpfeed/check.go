@@ -36,6 +36,7 @@ func (c checkCommand) Run(s streams) error {
 	found = append(found, examineName(conf.Hostname, sources(conf.SMTP.Family.Family, conf.source()...), servers.ask)...)
 	found = append(found, examineTLS(conf, servers)...)
 	found = append(found, examineLedger(conf.Ledger.Path)...)
+	found = append(found, examineAuth(conf, daemonAccount())...)
 	found = append(found, examineBursts(servers)...)
 	found = append(found, c.examineHosts(conf)...)
 	bad := 0

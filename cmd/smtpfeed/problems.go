@@ -56,16 +56,28 @@ func decodeProblems(name string, text []byte, err error) Problems {
 		p.Key = strings.Join(at.Key(), ".")
 	} else {
 		p.Line, p.Column = lineOf(text), 1
+		p.Key = firstKey(text, p.Line)
 	}
 	return Problems{p}
+}
+
+// firstKey is the key that a line begins with; "" is none.
+func firstKey(text []byte, line int) (first string) {
+	column := 0
+	for key, at := range positions(text) {
+		if at.line == line && (first == "" || at.column < column) {
+			first, column = key, at.column
+		}
+	}
+	return first
 }
 
 // plainReason is the library's message without its own name and without the names of Go types, which tell an operator nothing.
 func plainReason(err error) string {
 	s := strings.TrimPrefix(err.Error(), "toml: ")
 	if what, ok := strings.CutPrefix(s, "cannot decode TOML "); ok {
-		what, _, _ = strings.Cut(what, " into")
-		return "a value of type " + what + " does not belong here"
+		what, goType, _ := strings.Cut(what, " into")
+		return "a value of type " + what + " does not belong here" + wanted(goType[strings.LastIndexByte(goType, ' ')+1:])
 	}
 	if what, _, ok := strings.Cut(s, " cannot be stored in "); ok {
 		return what + " is out of range"
@@ -75,6 +87,21 @@ func plainReason(err error) string {
 		return "a" + what + " does not belong here"
 	}
 	return s
+}
+
+// wanted says how to write a value that a Go type takes.
+func wanted(goType string) string {
+	switch {
+	case strings.HasPrefix(goType, "[]"):
+		return `; write a list, as ["..."]`
+	case goType == "bool":
+		return "; write true or false"
+	case strings.Contains(goType, "int"):
+		return "; write a number"
+	case goType == "string":
+		return `; write a text, as "..."`
+	}
+	return ""
 }
 
 // lineOf finds the line of a value error to which the library gave no position (a bare number where text is expected). Decoding

@@ -119,10 +119,10 @@ func (s *submitter) submitOnce(ctx context.Context, to wire.Address, p feed.Para
 		case o.Class == feed.Failed, o.Uncertain: // in doubt one too few is better: it is issued once
 			return fmt.Errorf("%w: %s", errFinal, o.Reason())
 		}
-		return fmt.Errorf("submission: %s", o.Reason())
+		return fmt.Errorf("submission.host: %s", o.Reason())
 	case <-ctx.Done():
 		s.feeder.Cancel(e)
-		return ctx.Err()
+		return fmt.Errorf("submission.host did not take it within submission.timeout: %w", ctx.Err())
 	}
 }
 

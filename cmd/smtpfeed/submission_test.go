@@ -131,7 +131,7 @@ func TestSubmitterThatIsClosed(t *testing.T) {
 		runtime.Gosched()
 	}
 	s.close()
-	assert.ErrorContains(t, <-ended, "submission: ", "what is on its way ends with an error")
+	assert.ErrorContains(t, <-ended, "submission.host: ", "what is on its way ends with an error")
 	assert.ErrorContains(t, s.notify(relayed(t)), "shutting down", "what comes later too")
 	s.close()
 	(*submitter)(nil).close() // none is configured
