@@ -2,6 +2,7 @@ package feed
 
 import (
 	"errors"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -147,6 +148,10 @@ func TestLevels(t *testing.T) {
 		{policyCase{rule: "required", tls: TLS{Mode: TLSRequired}, mx: exchanger()}, levelEncrypt, true},
 		{policyCase{rule: "unusable records", tls: opportunistic, mx: secured(unusableKey)}, levelEncrypt, true},
 		{policyCase{rule: "usable records", tls: opportunistic, mx: secured(unusableKey, someKey)}, levelDANE, true},
+		// RFC 8461 section 2 forbids that MTA-STS overrides DANE validation that fails. Here there is none to fail.
+		{policyCase{rule: "unusable records, and enforce", tls: opportunistic, mx: secured(unusableKey), sts: published(sts.Enforce, "mx1.test")}, levelVerify, true},
+		{policyCase{rule: "unusable records, and testing", tls: opportunistic, mx: secured(unusableKey), sts: published(sts.Testing, "mx1.test")}, levelEncrypt, true},
+		{policyCase{rule: "usable records, and enforce", tls: opportunistic, mx: secured(someKey), sts: published(sts.Enforce, "mx1.test")}, levelDANE, true},
 		{policyCase{rule: "enforce", tls: opportunistic, mx: exchanger(), sts: published(sts.Enforce, "mx1.test")}, levelVerify, true},
 	} {
 		t.Run(c.rule, func(t *testing.T) {
@@ -176,6 +181,13 @@ func TestTestingPolicyIsNotNamedByItsPatterns(t *testing.T) {
 	require.Nil(t, no, "nothing is demanded")
 	assert.Equal(t, []string{"mx1.test"}, p.names, "RFC 8461 section 4.1: the certificate is for the exchanger's name, not for the pattern")
 	assert.True(t, p.testing, "and what is found is only told")
+}
+
+// Where operators see policies each record is told from others by the beginning of its data, of a long one by that of its digest.
+func TestRecordsAreToldApart(t *testing.T) {
+	long := func(c string) string { return recordText(resolver.TLSA{Usage: 3, Data: strings.Repeat(c, 500)}) }
+	assert.Equal(t, "3 1 1 01234567, 3 0 0 SHA-256:"+strings.TrimPrefix(long("a"), "3 0 0 SHA-256:")[:8], brief([]string{"3 1 1 0123456789abcdef", long("a")}), "eight digits")
+	assert.NotEqual(t, brief([]string{long("a")}), brief([]string{long("b")}), "whole certificates too")
 }
 
 func TestRefusalsTellTheTemporaryOneFirst(t *testing.T) {
