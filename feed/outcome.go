@@ -152,7 +152,7 @@ func (t *trial) judgeMail() verdict {
 		v := t.replied(Deferred, r)
 		v.outcome.Status = status474
 		return v
-	case (r.Code == 530 || r.Code == 535 || r.Code == 538) && t.flight.relay:
+	case (r.Code == 530 && !t.flight.bare || r.Code == 535 || r.Code == 538) && t.flight.relay:
 		// RFC 4954 section 6: a relay of the operator's wants a password, or another one, or TLS before it. That is his to mend, as when AUTH
 		// is refused.
 		v := t.replied(Deferred, r)
@@ -178,7 +178,7 @@ func (t *trial) judgeBare(v verdict) verdict {
 	switch {
 	case !t.flight.wanted:
 		return verdict{step: stepAgain, outcome: o, free: true}
-	case o.Reply.Code == 530:
+	case o.Reply.Code == 530 && o.Class == Failed:
 		o.Status = wire.Enhanced{Class: 5, Subject: 7, Detail: 10}
 	}
 	return v
