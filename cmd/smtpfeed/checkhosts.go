@@ -69,11 +69,28 @@ func (h hostFlags) examineHosts(c Config) []hostcheck.Finding {
 
 // forHosts is what matters of the configuration to a host MTA.
 func (c Config) forHosts() hostcheck.Feed {
-	f := hostcheck.Feed{Mode: c.LMTP.SocketMode.FileMode, Budget: c.LMTP.Budget.Duration, MaxMessage: int64(c.LMTP.MaxMessageSize)}
+	f := hostcheck.Feed{Mode: c.LMTP.SocketMode.FileMode, Budget: c.LMTP.Budget.Duration, MaxMessage: int64(c.LMTP.MaxMessageSize), TLSMode: c.usualTLS()}
 	for _, l := range c.LMTP.Listen {
 		f.Listen = append(f.Listen, l.spec)
 	}
 	return f
+}
+
+// usualTLS is how much TLS mail has whose domain has no rule of its own: what "*" says, or else tls.mode. With a route for "*" the hosts
+// of smtp.fallback may still take that mail, without the route's TLS: then the lesser counts.
+func (c Config) usualTLS() string {
+	mode := c.TLS.Mode
+	for _, d := range c.TLS.Destinations {
+		if d.Domain == "*" {
+			mode = d.Mode
+		}
+	}
+	for _, r := range c.Routes {
+		if r.Domain == "*" && r.special() && (len(c.SMTP.Fallback) == 0 || tlsModes[r.mode()] < tlsModes[mode]) {
+			mode = r.mode()
+		}
+	}
+	return mode
 }
 
 // ifThere is the path of a file, or nothing if there is none.

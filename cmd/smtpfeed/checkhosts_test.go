@@ -116,3 +116,25 @@ func TestProgram(t *testing.T) {
 	assert.Empty(t, program("nosuchprogram"), "none is none")
 	assert.True(t, strings.HasPrefix(absolute("x"), "/"), "paths in advice begin at the root")
 }
+
+// TestUsualTLS: a host MTA has to know how much TLS mail has whose domain has no rule of its own.
+func TestUsualTLS(t *testing.T) {
+	const smart, other = "[[route]]\ndomain = \"*\"\nhosts = [\"smart.example.net\"]\n", "[[route]]\ndomain = \"example.org\"\nhosts = [\"a.example.net\"]\ntls = \"off\"\n"
+	for _, c := range []struct{ rule, text, want string }{
+		{"opportunistic by default", "", "opportunistic"},
+		{"tls.mode", "[tls]\nmode = \"required\"\n", "required"},
+		{"a route that says nothing of TLS", smart, "opportunistic"},
+		{"a route for all mail", smart + "tls = \"required\"\n", "required"},
+		{"a route with a password", smart + "auth = \"/etc/smtpfeed/a\"\n", "verified"},
+		{"a route for all mail, in plaintext", "[tls]\nmode = \"required\"\n" + smart + "tls = \"off\"\n", "off"},
+		{"a route for one domain", "[tls]\nmode = \"required\"\n" + other, "required"},
+		{"a destination for all mail", "[[tls.destination]]\ndomain = \"*\"\nmode = \"off\"\n", "off"},
+		{"a destination for one domain", "[[tls.destination]]\ndomain = \"a.example\"\nmode = \"off\"\n", "opportunistic"},
+		{"fallback hosts know nothing of a route", "[smtp]\nfallback = [\"b.example.net\"]\n" + smart + "tls = \"required\"\n", "opportunistic"},
+		{"nor does a route of them", "[tls]\nmode = \"required\"\n[smtp]\nfallback = [\"b.example.net\"]\n" + smart + "tls = \"off\"\n", "off"},
+	} {
+		conf, err := Parse("test", []byte(c.text))
+		require.NoError(t, err, "%s: the configuration is one", c.rule)
+		assert.Equal(t, c.want, conf.forHosts().TLSMode, "%s", c.rule)
+	}
+}

@@ -131,7 +131,7 @@ func (m *machine) startSmtpfeed(t *testing.T, path string) *os.Process {
 	socket := m.unit(t, "smtpfeed.socket")
 	service := m.unit(t, "smtpfeed.service")
 	m.run(t, "install -d -m "+socket["DirectoryMode"]+" "+filepath.Dir(path))
-	m.run(t, "install -d -o "+service["User"]+" -g "+service["Group"]+" /run/smtpfeed /var/log/smtpfeed")
+	m.run(t, "install -d -o "+service["User"]+" -g "+service["Group"]+" /run/smtpfeed /var/log/smtpfeed /var/lib/smtpfeed")
 	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
 	require.NoError(t, err, "there is a socket")
 	t.Cleanup(func() { l.Close() })

@@ -28,6 +28,7 @@ type Feed struct {
 	Mode       fs.FileMode   // of a unix socket that does not exist yet
 	Budget     time.Duration // from the host's final dot to our last reply
 	MaxMessage int64         // octets; larger messages bounce
+	TLSMode    string        // how much TLS mail has whose domain has no rule: off, opportunistic, required or verified; "" is opportunistic
 }
 
 // patience is how long a host MTA must wait for a reply. One that gives up earlier sends again what was delivered.

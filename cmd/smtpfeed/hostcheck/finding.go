@@ -13,7 +13,7 @@ type Severity int
 
 const (
 	Wrong  Severity = iota // smtpfeed's own configuration, or what it needs of the machine, does not work
-	Unsafe                 // mail may be lost, duplicated, bounced, refused or stopped
+	Unsafe                 // mail may be lost, duplicated, bounced, refused, stopped or read by others
 	Slow                   // it costs time
 	Note                   // worth knowing
 )

@@ -45,6 +45,7 @@ func FuzzReadOpenSMTPD(f *testing.F) {
 
 func FuzzReadPostfix(f *testing.F) {
 	f.Add("default_transport = smtpfeed:unix:x\ntransport_maps = hash:/x inline:{a=smtpfeed:b}\nqueue_directory = \ndaemon_timeout = 5", "smtpfeed unix - - - - 5 lmtp", "smtpfeed/unix/daemon_timeout = \x1b", "a smtpfeed:[::1]:24")
+	f.Add("default_transport = out:\nrelayhost = \x1b\nsmtp_enforce_tls = yes\nsmtp_tls_policy_maps = x", "out unix - - - - 5 smtp\nsmtpfeed unix - - - - 5 lmtp", "out/unix/smtp_tls_security_level = \r\x1b", "a smtpfeed:[::1]:24")
 	f.Fuzz(func(t *testing.T, params, services, overrides, table string) {
 		p := ReadPostfix(params, services, overrides)
 		p.AddTable(table)

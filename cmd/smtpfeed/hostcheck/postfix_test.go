@@ -195,7 +195,7 @@ func TestPostfixServices(t *testing.T) {
 		{"a parameter in -o", "smtpfeed unix - - n - 200 lmtp -o lmtp_data_done_timeout=$lmtp_rset_timeout", "unsafe: postfix: lmtp_data_done_timeout is 20s"},
 		{"TLS that must be", "smtpfeed unix - - n - 200 lmtp -o lmtp_tls_security_level=encrypt", "unsafe: postfix: lmtp_tls_security_level is encrypt for smtpfeed"},
 		{"TLS that may be", "smtpfeed unix - - n - 200 lmtp -o lmtp_tls_security_level=may", ""},
-		{"TLS that must be, by its old name", "smtpfeed unix - - n - 200 lmtp -o lmtp_enforce_tls=yes", "unsafe: postfix: lmtp_tls_security_level is encrypt for smtpfeed"},
+		{"TLS that must be, by its old name", "smtpfeed unix - - n - 200 lmtp -o lmtp_enforce_tls=yes", "unsafe: postfix: lmtp_enforce_tls is yes for smtpfeed"},
 		{"fewer processes than transactions", "smtpfeed unix - - n - 100 lmtp", "slow: postfix: master.cf allows 100 processes of smtpfeed, fewer than the 200 transactions at once"},
 		{"the default number of processes", "smtpfeed unix - - n - - lmtp", "slow: postfix: master.cf allows 100 processes"},
 		{"any number of processes", "smtpfeed unix - - n - 0 lmtp", ""},

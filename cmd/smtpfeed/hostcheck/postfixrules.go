@@ -38,6 +38,7 @@ func (p Postfix) Check(f Feed) []Finding {
 	}
 	c.queue(ways)
 	c.intake()
+	c.encryption()
 	c.bypass(ways)
 	return c.found
 }
@@ -120,12 +121,8 @@ func (c postfixCheck) conversation(t transport) {
 			c.add(k.severity, c.override(t, "lmtp_discard_lhlo_keywords", ""), "lmtp_discard_lhlo_keywords has %s for %s: %s", k.keyword, t.name, k.why)
 		}
 	}
-	level := c.value(t.key, "lmtp_tls_security_level")
-	if level == "" && c.value(t.key, "lmtp_enforce_tls") == "yes" {
-		level = "encrypt"
-	}
-	if level != "" && level != "none" && level != "may" && level != "dane" {
-		c.add(Unsafe, c.override(t, "lmtp_tls_security_level", "none"), "lmtp_tls_security_level is %s for %s, and smtpfeed's local socket has no TLS: no mail leaves", level, t.name)
+	if level, setting := c.tlsLevel(t.key, "lmtp"); demandsTLS(level) {
+		c.add(Unsafe, c.override(t, "lmtp_tls_security_level", "none"), "%s for %s, and smtpfeed's local socket has no TLS: no mail leaves", setting, t.name)
 	}
 	// Postfix folds longer lines with a line break and a space. RFC 5322 section 2.1.1 allows 998.
 	if n, ok := c.number(t.key, "lmtp_line_length_limit"); ok && n > 0 && n < 998 {
