@@ -93,8 +93,8 @@ func (e *engine) elsewhere(h *host, addr int, why *tlsError) bool {
 		switch {
 		case e.now.Before(until):
 			spoilt++
-		case !e.now.Before(h.bad[i]) && !e.now.Before(e.familyOf(h, i).until):
-			other = true
+		case !e.now.Before(h.bad[i].Add(bareTime)) && !e.now.Before(e.familyOf(h, i).until):
+			other = true // one that failed while this one was tried would have them take turns for ever
 		}
 	}
 	return other && spoilt < enough

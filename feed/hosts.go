@@ -368,8 +368,10 @@ func (h *host) memory(first time.Duration) time.Time {
 	if len(h.server.hosts) == 1 {
 		until = h.limit.until // the last one remembers for the server
 	}
-	if h.tls.until.After(until) {
-		until = h.tls.until
+	for _, t := range []time.Time{h.tls.until, h.tls.kept} {
+		if t.After(until) {
+			until = t
+		}
 	}
 	if fallen := h.downUntil.Add(downTime(first, h.downCount+1)); h.downCount > 0 && fallen.After(until) {
 		until = fallen

@@ -181,6 +181,7 @@ type tlsLimit struct {
 	wanted     bool // without it the host refused mail
 	falls      int  // times in a row that plaintext was all that was left
 	until      time.Time
+	kept       time.Time // until when falls is remembered
 }
 
 // bareTime is for how long plaintext is all that is left after TLS has failed, the first time; it doubles, up to Config.LimitsTTL. A server
@@ -195,12 +196,16 @@ func (l *tlsLimit) fails(now time.Time, reduced bool) {
 		return
 	}
 	l.none = true
+	if now.After(l.kept) {
+		l.falls = 0
+	}
 	l.falls++
-	l.until = now.Add(min(l.life, bareTime<<min(l.falls-1, 4)))
+	d := min(l.life, bareTime<<min(l.falls-1, 4))
+	l.until, l.kept = now.Add(d), now.Add(3*d)
 }
 
 // works notes that a session has TLS.
-func (l *tlsLimit) works() { l.falls = 0 }
+func (l *tlsLimit) works() { l.falls, l.kept = 0, time.Time{} }
 
 // insists notes that the host refuses mail without TLS, which was tried without since TLS had failed.
 func (l *tlsLimit) insists(now time.Time) {
@@ -214,7 +219,7 @@ func (l *tlsLimit) expire(now time.Time) (again bool) {
 		return false
 	}
 	again = l.none
-	*l = tlsLimit{life: l.life, falls: l.falls}
+	*l = tlsLimit{life: l.life, falls: l.falls, kept: l.kept}
 	return again
 }
 

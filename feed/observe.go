@@ -43,7 +43,7 @@ func (e *engine) refuse(rt *route, mx *resolver.MX, no *refusal) {
 		return
 	}
 	p := &policy{kind: PolicySTS}
-	if mx.DANE != nil {
+	if no.word == "dane" {
 		p.kind, p.sni = PolicyTLSA, mx.DANE.Base
 	}
 	r := rt.resultFor(p)

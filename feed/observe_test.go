@@ -102,6 +102,20 @@ func TestPoliciesThatCannotBeHadAreTold(t *testing.T) {
 	})
 }
 
+// Beside TLSA records of which none is usable it is the MTA-STS policy that is not met, and its publisher who is told.
+func TestAPolicyThatIsNotMetIsToldAsWhatItIs(t *testing.T) {
+	inTLSWorld(t, nil, func(t *testing.T, w *tlsWorld) {
+		w.serve(best, mxsim.Config{TLS: w.server})
+		w.change("one.test", func(rt *resolver.Route) {
+			rt.MX[0].DANE = &resolver.DANE{Base: "mx1.test", Names: []string{"mx1.test"}, Records: []resolver.TLSA{unusableKey}}
+			rt.STS = &sts.Policy{Domain: "one.test", Mode: sts.Enforce, MX: []string{"other.test"}}
+		})
+		assert.Equal(t, []string{"deferred 4.7.5"}, w.send(shortContent, "a@one.test").wait(), "the exchanger must not be used")
+		w.finish()
+		assert.Equal(t, []string{"one.test sts validation-failure"}, w.observed.words(), "by that policy")
+	})
+}
+
 // What is told without a session is told of mail that the policy is for, once: not of domains that were only looked up, as for a probe.
 func TestPoliciesThatCannotBeHadCountWithMail(t *testing.T) {
 	inTLSWorld(t, nil, func(t *testing.T, w *tlsWorld) {

@@ -148,10 +148,6 @@ func (t *trial) judgeMail() verdict {
 		// RFC 5321 section 4.1.1.11: it does not know a parameter, though it offered them. The message may do without.
 		t.undress = true
 		return verdict{step: stepAgain, outcome: t.replied(Failed, r).outcome, free: true}
-	case r.Code == 530 && t.flight.later:
-		v := t.replied(Deferred, r)
-		v.outcome.Status = status474
-		return v
 	case (r.Code == 530 && !t.flight.bare || r.Code == 535 || r.Code == 538) && t.flight.relay:
 		// RFC 4954 section 6: a relay of the operator's wants a password, or another one, or TLS before it. That is his to mend, as when AUTH
 		// is refused.
@@ -171,14 +167,14 @@ func (t *trial) judgeMail() verdict {
 // fails again. The next message is tried with TLS first.
 func (t *trial) judgeBare(v verdict) verdict {
 	o := v.outcome
-	if o.Class == Delivered || o.Uncertain || !wantsTLS(o.Reply) {
-		return v
-	}
-	t.insists = true
-	switch {
-	case !t.flight.wanted:
+	if !t.flight.wanted {
+		t.insists = true
 		return verdict{step: stepAgain, outcome: o, free: true}
-	case o.Reply.Code == 530 && o.Class == Failed:
+	}
+	if isEncryptionNeeded(o.Reply) { // words alone are not worth another handshake each time
+		t.insists = true
+	}
+	if o.Reply.Code == 530 && o.Class == Failed {
 		o.Status = wire.Enhanced{Class: 5, Subject: 7, Detail: 10}
 	}
 	return v
@@ -271,8 +267,15 @@ func (t *trial) judgeFinal() verdict {
 // verdict is the table for the i-th recipient.
 func (t *trial) verdict(i int) verdict {
 	v := t.judge(i)
-	if t.flight.bare {
+	o := v.outcome
+	switch {
+	case o.Class == Delivered || o.Uncertain || !wantsTLS(o.Reply):
+		return v
+	case t.flight.bare:
 		return t.judgeBare(v)
+	case t.flight.later && o.Class == Failed: // it refused STARTTLS for now, and so the mail
+		v = t.replied(Deferred, o.Reply)
+		v.outcome.Status = status474
 	}
 	return v
 }

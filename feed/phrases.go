@@ -21,18 +21,24 @@ func isTooManyMessages(r wire.Reply) bool {
 		strings.Contains(text, "messages per connection") || strings.Contains(text, "messages per session")
 }
 
-// wantsTLS says that the server refuses mail for want of TLS. RFC 3207 section 4 has 530 for it and RFC 3463's registry X.7.10; large receivers
-// have neither, as in "421 4.7.0 TLS required for RCPT domain".
+// isEncryptionNeeded knows the codes of servers that refuse mail for want of TLS: RFC 3207 section 4 has 530, and X.7.10 is registered for it.
+func isEncryptionNeeded(r wire.Reply) bool {
+	return r.Code == 530 || r.Enhanced.Subject == 7 && r.Enhanced.Detail == 10
+}
+
+// wantsTLS knows the words, too, as in "421 4.7.0 TLS required for RCPT domain". Addresses and names of hosts are no words of the server's.
 func wantsTLS(r wire.Reply) bool {
-	if r.Code/100 != 4 && r.Code/100 != 5 {
+	switch {
+	case r.Code/100 != 4 && r.Code/100 != 5:
+		return false
+	case isEncryptionNeeded(r):
+		return true
+	case r.Enhanced.Subject != 7 && r.Enhanced != (wire.Enhanced{}):
 		return false
 	}
-	if r.Code == 530 || r.Enhanced.Subject == 7 && r.Enhanced.Detail == 10 {
-		return true
-	}
-	words := strings.FieldsFunc(strings.ToLower(r.Text), func(c rune) bool { return !unicode.IsLetter(c) })
-	return slices.ContainsFunc(words, func(w string) bool {
-		return w == "tls" || w == "starttls" || w == "ssl" || strings.HasPrefix(w, "encrypt")
+	return slices.ContainsFunc(strings.Fields(strings.ToLower(r.Text)), func(w string) bool {
+		w = strings.TrimFunc(w, func(c rune) bool { return !unicode.IsLetter(c) })
+		return w == "tls" || w == "starttls" || w == "ssl" || w == "encryption" || w == "encrypted"
 	})
 }
 

@@ -100,6 +100,8 @@ func parseOffer(ev *opened, word string) {
 		ev.tls.name = "TLSv1.3 TLS_AES_128_GCM_SHA256"
 	case "verified":
 		ev.tls.verified = true
+	case "later":
+		ev.tls.later = true
 	case "complaint":
 		ev.tls.complain = &tlsError{result: "certificate-host-mismatch", err: errors.New("scripted")}
 	}

@@ -213,7 +213,7 @@ func capsText(ev opened) string {
 	for _, w := range []struct {
 		word    string
 		offered bool
-	}{{"requiretls", ev.caps.RequireTLS}, {"8bitmime", ev.caps.EightBitMIME}, {"smtputf8", ev.caps.SMTPUTF8}, {"dsn", ev.caps.DSN}, {"complaint", ev.tls.complain != nil}} {
+	}{{"requiretls", ev.caps.RequireTLS}, {"8bitmime", ev.caps.EightBitMIME}, {"smtputf8", ev.caps.SMTPUTF8}, {"dsn", ev.caps.DSN}, {"later", ev.tls.later}, {"complaint", ev.tls.complain != nil}} {
 		if w.offered {
 			b.WriteString(" " + w.word)
 		}
