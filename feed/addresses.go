@@ -91,7 +91,7 @@ func (e *engine) elsewhere(h *host, addr int, why *tlsError) bool {
 	}
 	for i, until := range h.spoilt {
 		switch {
-		case e.now.Before(until):
+		case e.now.Before(until.Add(bareTime)): // longer than it is left alone: a host may greet after minutes
 			spoilt++
 		case !e.now.Before(h.bad[i].Add(bareTime)) && !e.now.Before(e.familyOf(h, i).until):
 			other = true // one that failed while this one was tried would have them take turns for ever

@@ -115,14 +115,16 @@
 // identity, so recipients meet in a session only if they want the same of it, and domains that do still share their exchanger. An exchanger
 // that may not be used under its policy is no candidate, and what it would be told for good is a deferral if another time may be better.
 //
-// Opportunistic TLS that fails is tried once more with a ClientHello that fits one packet, then without, each on a fresh connection, and
-// the host is remembered. Where a policy demands TLS, failure is the host's: the next exchanger, and in the end a deferral.
+// Opportunistic TLS that fails is tried at the host's other addresses, once more with a ClientHello that fits one packet, then without, each
+// on a fresh connection, and the host is remembered: for five minutes the first time, or until it refuses mail for want of TLS. Where a
+// policy demands TLS, failure is the host's: the next exchanger, and in the end a deferral.
 //
 // # What a host does not say
 //
 // Most receivers publish no limit. Each starts with one session and earns more; what it refuses is remembered for Config.LimitsTTL
 // and the work is split inside the same attempt, on the same connection where that is possible. A host that cannot be reached is
-// down for Config.DownTime, which doubles; then one recipient probes it while the others go elsewhere.
+// down for Config.DownTime, which doubles; then one recipient probes it while the others go elsewhere. Where only the MX answer said
+// which addresses it has, its own records are asked for before others are tried.
 //
 // Hosts of one address set that differ in their policies are one server to the other end, and one client to it are we: their sessions count
 // together, and what is learned by one serves all, except of TLS. Who lacks a session waits in a queue, and who has more than its share
@@ -192,6 +194,10 @@
 // lies in that domain: else each of a provider's domains would need sessions of its own.
 //
 // A TLS error in the middle of a body is heard of when the write under way ends, at worst after the body timeout: crypto/tls has one lock for both.
+//
+// What one exchanger refuses for good is deferred once when the stale address of another one turns out to be the same exchanger's.
+//
+// Where TLS fails at an address that was dialled beside a silent one, nothing is dialled until the silent one has timed out.
 //
 // When a message is under way already, and comes again with NOTIFY=SUCCESS for a recipient that had none, nobody is notified of that.
 //

@@ -174,7 +174,11 @@ func (t *trial) judgeBare(v verdict) verdict {
 	if isEncryptionNeeded(o.Reply) { // words alone are not worth another handshake each time
 		t.insists = true
 	}
-	if o.Reply.Code == 530 && o.Class == Failed {
+	switch {
+	case o.Class == Failed && t.flight.relay: // the operator's to mend
+		v = t.replied(Deferred, o.Reply)
+		v.outcome.Status = status474
+	case o.Reply.Code == 530 && o.Class == Failed:
 		o.Status = wire.Enhanced{Class: 5, Subject: 7, Detail: 10}
 	}
 	return v

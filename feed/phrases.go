@@ -36,7 +36,8 @@ func wantsTLS(r wire.Reply) bool {
 	case r.Enhanced.Subject != 7 && r.Enhanced != (wire.Enhanced{}):
 		return false
 	}
-	return slices.ContainsFunc(strings.Fields(strings.ToLower(r.Text)), func(w string) bool {
+	text := strings.NewReplacer("ssl/tls", "tls", "tls/ssl", "tls", "non-tls", "tls").Replace(strings.ToLower(r.Text))
+	return slices.ContainsFunc(strings.Fields(text), func(w string) bool {
 		w = strings.TrimFunc(w, func(c rune) bool { return !unicode.IsLetter(c) })
 		return w == "tls" || w == "starttls" || w == "ssl" || w == "encryption" || w == "encrypted"
 	})

@@ -19,6 +19,8 @@ func TestWantsTLS(t *testing.T) {
 		"421 4.7.0 TLS required for RCPT domain":             true,
 		"554 5.7.1 (TLS) is required here.":                  true,
 		"554 use STARTTLS, please":                           true,
+		"550 5.7.1 SSL/TLS required":                         true,
+		"554 5.7.1 Non-TLS connections are refused":          true,
 		"550 5.7.1 encryption required":                      true,
 		"550 5.7.1 message refused":                          false,
 		"550 5.1.1 <u1@ssl.one.test> user unknown":           false,

@@ -162,7 +162,13 @@ func (e *engine) open(now time.Time, h *host) bool {
 func (e *engine) dial(now time.Time, h *host, addr int) {
 	e.lastSession++
 	s := &session{id: e.lastSession, host: h, addr: addr, clean: true, beside: h.hasOpen(addr)}
-	s.idle.due = func(now time.Time) { e.close(s) }
+	s.idle.due = func(now time.Time) {
+		if h.waiting > 0 { // for a carrier whose own envelope gave up: its route does not count the host any more
+			e.armIdle(s)
+			return
+		}
+		e.close(s)
+	}
 	s.hedge.due = func(now time.Time) { e.hedge(now, s) }
 	s.guard.due = func(now time.Time) { e.suspect(now, s) }
 	e.watch(s, now.Add(e.config.openingTime()))
