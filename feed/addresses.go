@@ -1,8 +1,6 @@
 package feed
 
 import (
-	"errors"
-	"os"
 	"slices"
 	"time"
 )
@@ -73,31 +71,6 @@ func (e *engine) bestAddr(now time.Time, h *host, fit func(addr int) bool) (addr
 		}
 	}
 	return best, bestCost >= 0
-}
-
-// A host may have many addresses, at one of which a machine stands whose TLS is broken. So before it is spared TLS, others are tried: this many
-// have to fail, and fewer where each failure is a wait.
-const (
-	spoiltEnough     = 3
-	spoiltEnoughSlow = 2
-)
-
-// elsewhere notes that TLS failed at an address, and says that another one is worth trying before the host is.
-func (e *engine) elsewhere(h *host, addr int, why *tlsError) bool {
-	h.spoilt[addr] = e.now.Add(bareTime)
-	enough, spoilt, other := spoiltEnough, 0, false
-	if errors.Is(why, os.ErrDeadlineExceeded) {
-		enough = spoiltEnoughSlow
-	}
-	for i, until := range h.spoilt {
-		switch {
-		case e.now.Before(until.Add(bareTime)): // longer than it is left alone: a host may greet after minutes
-			spoilt++
-		case !e.now.Before(h.bad[i].Add(bareTime)) && !e.now.Before(e.familyOf(h, i).until):
-			other = true // one that failed while this one was tried would have them take turns for ever
-		}
-	}
-	return other && spoilt < enough
 }
 
 // sessionsTo is how many sessions the host has with one of its addresses.

@@ -40,6 +40,7 @@
 //	engine.go     step and take: the order in which things happen
 //	messages.go   envelopes, recipients, and the messages that envelopes with equal content share
 //	routes.go     domains: lookups under way, candidates, which host a recipient waits for
+//	choose.go     which host of a route is next
 //	verify.go     exchangers that are down, and may be elsewhere than the MX answer said
 //	policy.go     what sessions with an exchanger must keep to: DANE, MTA-STS, the operator's word and the message's, made one
 //	hosts.go      exchangers by address set: lanes (the queue), cuts, falls, what is remembered
@@ -58,6 +59,7 @@
 //	limit.go      what a server was seen to take: concurrency, recipients, domains, messages, pipelining; and a host of TLS
 //	observe.go    how TLS went, for the Observer; what follows when it fails
 //	debts.go      what was delivered and is not known to be taken by the host MTA: what it sends again is answered from there
+//	spare.go      hosts that are spared TLS, since it failed, and those that want it
 //	keeping.go    deliveries on their way into the ledger, and the replies that wait for them
 //	watchdog.go   sessions that make no progress
 //	verp.go       rules that give each recipient an envelope sender of its own

@@ -163,27 +163,6 @@ func (t *trial) judgeMail() verdict {
 	}
 }
 
-// judgeBare is the table for a server that wants TLS and was spared it, because that had failed: it is tried once more, and believed when that
-// fails again. The next message is tried with TLS first.
-func (t *trial) judgeBare(v verdict) verdict {
-	o := v.outcome
-	if !t.flight.wanted {
-		t.insists = true
-		return verdict{step: stepAgain, outcome: o, free: true}
-	}
-	if isEncryptionNeeded(o.Reply) { // words alone are not worth another handshake each time
-		t.insists = true
-	}
-	switch {
-	case o.Class == Failed && t.flight.relay: // the operator's to mend
-		v = t.replied(Deferred, o.Reply)
-		v.outcome.Status = status474
-	case o.Reply.Code == 530 && o.Class == Failed:
-		o.Status = wire.Enhanced{Class: 5, Subject: 7, Detail: 10}
-	}
-	return v
-}
-
 // judgeData is the table for a transaction that never came to its end of data.
 func (t *trial) judgeData() verdict {
 	if last := t.rep.goodbye(); last.Code != 0 {
