@@ -155,7 +155,7 @@ func (s *speaker) dial(ctx context.Context, d dial) closing {
 
 // isLocal tells our own want of descriptors, ports or memory from a host's refusal: it must never be charged to a host.
 func isLocal(err error) bool {
-	for _, e := range []error{syscall.EMFILE, syscall.ENFILE, syscall.EADDRNOTAVAIL, syscall.ENOBUFS, syscall.ENOMEM} {
+	for _, e := range []error{syscall.EMFILE, syscall.ENFILE, syscall.EADDRNOTAVAIL, syscall.EADDRINUSE, syscall.ENOBUFS, syscall.ENOMEM} {
 		if errors.Is(err, e) {
 			return true
 		}

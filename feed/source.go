@@ -86,7 +86,7 @@ func portLater(_, _ string, c syscall.RawConn) error {
 // isUnbound says that a dial failed before it began, since this machine does not have the source address.
 func isUnbound(err error) bool {
 	var call *os.SyscallError
-	return errors.As(err, &call) && call.Syscall == "bind"
+	return errors.As(err, &call) && call.Syscall == "bind" && !errors.Is(err, syscall.EADDRINUSE) // which are ports, see isLocal
 }
 
 // unbound is what follows for a host: its sessions and its addresses of the other family serve, or else all that waits is told.
