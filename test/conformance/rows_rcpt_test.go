@@ -23,6 +23,8 @@ func tinyWindow() netsim.Link { return netsim.Link{Latency: 10 * time.Millisecon
 func rcptRows() []row {
 	to := func(who, reply string) fault { return fault{at: atRcpt, of: who, do: do(say(reply))} }
 	refused := func(reply string) fault { return fault{at: atRcpt, times: 3, do: do(say(reply))} }
+	// Recipients of several domains come in the order in which the DNS answers: where it matters who is first, they are of one.
+	oneDomain := []string{"a@one.test", "b@one.test", "c@one.test"}
 	one := setup{sessionsPerHost: 1} // else what is left may go over a second connection beside the first
 	rows := []row{
 		{id: "RCP-01", rule: "each its own result", want: []string{"OK", "T 4.0.0", "P 5.0.0"}, then: same, faults: refusals("451 later", "550 no")},
@@ -32,7 +34,7 @@ func rcptRows() []row {
 			want: []string{"OK", "T 4.0.0", "P 5.0.0", "OK"}, then: same, faults: refusals("451 later", "550 no")},
 		{id: "RCP-02", rule: "452 4.5.3: the rest at once on the same connection", want: all("OK"), setup: one, then: same, learned: "1 recipients a transaction",
 			faults: []fault{{at: atRcpt, times: always, when: secondRcpt, do: do(say("452 4.5.3 too many"))}}},
-		{id: "RCP-02", rule: "a bare 452 behind two", want: all("OK"), setup: one, then: same, learned: "2 recipients a transaction", faults: []fault{to("c@", "452 too many")}},
+		{id: "RCP-02", rule: "a bare 452 behind two", to: oneDomain, want: all("OK"), setup: one, then: same, learned: "2 recipients a transaction", faults: []fault{to("c@", "452 too many")}},
 		{id: "RCP-02", rule: "452 4.2.2 is a full mailbox", want: []string{"OK", "OK", "T 4.2.2"}, then: same, faults: []fault{to("c@", "452 4.2.2 full")}},
 		{id: "RCP-02", rule: "452 without pipelining", want: all("OK"), setup: one, then: same, offer: []string{},
 			faults: []fault{{at: atRcpt, times: always, when: secondRcpt, do: do(say("452 4.5.3 too many"))}}},
@@ -41,10 +43,10 @@ func rcptRows() []row {
 		{id: "RCP-05", rule: "552 behind one is too many", want: all("OK"), setup: one, then: same, learned: "1 recipients a transaction",
 			faults: []fault{{at: atRcpt, times: always, when: secondRcpt, do: do(say("552 too many"))}}},
 		{id: "RCP-05", rule: "552 5.2.2 is a full mailbox", want: []string{"OK", "P 5.2.2", "OK"}, then: same, faults: []fault{to("b@", "552 5.2.2 full")}},
-		{id: "RCP-05", rule: "552 to the first is final", want: []string{"P 5.0.0", "OK", "OK"}, then: same, faults: []fault{to("a@", "552 full")}},
+		{id: "RCP-05", rule: "552 to the first is final", to: oneDomain, want: []string{"P 5.0.0", "OK", "OK"}, then: same, faults: []fault{to("a@", "552 full")}},
 		{id: "RCP-07", rule: "one domain a transaction: split on the same connection", want: all("OK"), setup: one, then: same, learned: "one domain",
 			faults: []fault{{at: atRcpt, times: always, when: secondDomain, do: do(say("451 4.3.0 Multiple destination domains per transaction is unsupported"))}}},
-		{id: "RCP-07", rule: "said to the first recipient it is an ordinary deferral", want: []string{"T 4.3.0", "OK", "OK"}, then: same, setup: setup{always: true},
+		{id: "RCP-07", rule: "said to the first recipient it is an ordinary deferral", where: inMemory, want: []string{"T 4.3.0", "OK", "OK"}, then: same, setup: setup{always: true},
 			faults: []fault{to("a@", "451 4.3.0 Multiple destination domains per transaction is unsupported")}},
 		{id: "RCP-10", rule: "greylisted: those recipients only", want: []string{"OK", "OK", "T 4.2.0"}, then: same, faults: []fault{to("c@", "450 4.2.0 greylisted")}},
 		{id: "RCP-11", rule: "all refused and yet 354: a lone dot, whose reply means nothing", want: all("P 5.1.1"), then: same,
@@ -102,7 +104,7 @@ func surplusRows() []row {
 // impatientRows have a server that ends it, or a tarpit.
 func impatientRows() []row {
 	ends := func(rule string, want []string, offer []string, faults ...fault) row {
-		return row{id: "RCP-21", rule: rule, want: want, then: fresh, offer: offer, faults: faults}
+		return row{id: "RCP-21", rule: rule, to: []string{"a@one.test", "b@one.test", "c@one.test"}, want: want, then: fresh, offer: offer, faults: faults}
 	}
 	refusedA, tired := fault{at: atRcpt, of: "a@", do: do(say("550 5.1.1 no"))}, do(say("421 4.7.0 too many invalid recipients"), half)
 	slow := []fault{{at: atRcpt, times: always, do: do(pause(30*time.Second), say("250 ok"))}}
