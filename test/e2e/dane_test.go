@@ -27,7 +27,7 @@ type promised struct {
 // How replies tell of TLS, as regular expressions.
 const (
 	daneVerified  = `250 2\.0\.0 .*dane verified\) said: 250`
-	viaKey        = `250 2\.0\.0 mx\.key\.secure\.example\[.*dane verified\) said: 250`
+	viaKey        = `250 2\.0\.0 mx\.(?:key|alias)\.secure\.example\[.*dane verified\) said: 250` // one host, told by the name that was known first
 	stsVerified   = `250 2\.0\.0 .*mta-sts verified\) said: 250`
 	opportunistic = `250 2\.0\.0 .*\(TLSv1\.3 [A-Z0-9_]+\) said: 250`
 	inClear       = `250 2\.0\.0 \S+\]:\d+ said: 250`
