@@ -26,8 +26,8 @@ func (r *Resolver) Start(domains []string, done func([]Result)) (known []Result)
 }
 
 // Verify is Start for domains with exchangers whose addresses were only Additional, and do not seem to be theirs: the exchangers' own
-// records are asked for. RFC 2181 section 5.4.1 has the additional section for the least trustworthy data, and RFC 5321 knows no other
-// addresses than those that a lookup of the exchanger gives.
+// records are asked for. RFC 2181 section 5.4.1 has the additional section for the least trustworthy data, and RFC 5321 section
+// 5.1 knows no other addresses than those that a lookup of the exchanger gives.
 func (r *Resolver) Verify(domains []string, done func([]Result)) (known []Result) {
 	return r.start(domains, &asker{done: done, verify: true})
 }
