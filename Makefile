@@ -12,7 +12,7 @@ build:
 
 # Everything: core scripts, shell tests in fake time, fuzz seeds, and the end-to-end tests with a real Postfix.
 test: need
-	$(GO) test -race -shuffle=on -timeout 15m ./...
+	$(GO) test -race -shuffle=on -timeout 18m ./...
 
 # What the end-to-end tests need beside Go. It installs only where nothing can be disturbed, and else says what to do.
 need:

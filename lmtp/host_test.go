@@ -22,7 +22,7 @@ import (
 )
 
 // realTimeout ends a test on real sockets that would hang; no test depends on its length.
-const realTimeout = 20 * time.Second
+const realTimeout = 2 * time.Minute
 
 // A mailer is the Mailer of a test: it notes what it is told, and its envelopes are settled by the test.
 type mailer struct {

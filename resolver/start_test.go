@@ -168,7 +168,7 @@ func TestWaitingCostsLittle(t *testing.T) {
 func TestHundredThousandDomains(t *testing.T) {
 	const domains, entries = 100_000, 10_000
 	s := start(t, dnssim.Config{Handler: list{hosts: 200, additional: true}.answer})
-	r := open(t, resolver.Config{Servers: []string{s.Addr()}, CacheEntries: entries})
+	r := open(t, resolver.Config{Servers: []string{s.Addr()}, CacheEntries: entries, Timeout: patient})
 	names := domainNames(domains)
 	before := heap()
 	results := collect(r, names)

@@ -12,7 +12,6 @@ import (
 	"sync"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -39,11 +38,12 @@ func (l *lockedBuffer) String() string {
 }
 
 func TestServeDelivers(t *testing.T) {
-	w := newWorld(t, mxsim.Config{KeepContent: true, HoldGreeting: 200 * time.Millisecond})
+	w := newWorld(t, mxsim.Config{KeepContent: true})
 	file := w.config(t, "")
 	d := w.start(t, file)
 	h := w.host(t)
 	h.envelope("a@example.test", "b@example.com", "c@example.test")
+	d.looksUp(2)
 	h.send(".\r\n")
 	for _, r := range []string{"a", "b", "c"} {
 		assert.Contains(t, h.expect("250"), "mx.example.test", "the reply for %s names the exchanger", r)

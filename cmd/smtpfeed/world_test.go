@@ -2,10 +2,12 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"net"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -104,6 +106,13 @@ func (w *world) start(t *testing.T, file string) *running {
 		}
 	})
 	return r
+}
+
+// looksUp waits until n domains have been looked up: those who come together then go together, however slow the DNS is.
+func (r *running) looksUp(n uint64) {
+	for s := r.status(context.Background()).Feed; s.Lookups < n || s.Resolving > 0; s = r.status(context.Background()).Feed {
+		runtime.Gosched()
+	}
 }
 
 // A host is a host MTA that speaks LMTP line by line.

@@ -11,8 +11,9 @@
 // # A row
 //
 // A row is one fault. Unless it says otherwise the message is for a@one.test, b@one.test and c@two.test, and both domains have
-// the same exchanger, the best one, at 192.0.2.1. Each row is played twice. Alone, the best exchanger is the only one, and want
-// is what the recipients are told. With another polite exchanger behind it (192.0.2.2), those who would be deferred must be
+// the same exchanger, the best one, at 192.0.2.1. Over sockets, where nobody knows which answer of the DNS is read first, all are of
+// one.test, unless the row names its recipients or its zone. Each row is played twice. Alone, the best exchanger is the only one,
+// and want is what the recipients are told. With another polite exchanger behind it (192.0.2.2), those who would be deferred must be
 // delivered there in the same attempt, unless the row says that they stay, and nobody else may come there.
 //
 //	{id: "DAT-05", rule: "421 and FIN instead of an invitation", want: all("T 4.3.2"), then: fresh,
@@ -50,6 +51,9 @@
 // In memory minutes cost nothing, and every row is played. Over sockets a row that is long is left out with smtpfeed in the
 // tests, and played hurried in the table: a minute of the row is 600 ms, and the mailers' timeouts are a hundredth of their own
 // (but at least a second).
+//
+// No verdict over sockets may depend on how fast or busy the machine is. A row whose verdict does, because it matters what comes first, is
+// for memory only.
 //
 // # The table
 //

@@ -25,6 +25,7 @@ type exchanger struct {
 	host
 	scaled func(time.Duration) time.Duration
 	gate   <-chan struct{} // closed when the domains of the row were asked for: no greeting before
+	told   <-chan struct{} // closed when the message under test was answered
 	stop   chan struct{}   // closed by close, which alone closes it
 	l      net.Listener
 	work   sync.WaitGroup // the accepting goroutine and one for each connection
@@ -37,8 +38,8 @@ type exchanger struct {
 }
 
 // newExchanger serves on a listener.
-func newExchanger(h host, l net.Listener, scaled func(time.Duration) time.Duration, gate <-chan struct{}) *exchanger {
-	x := &exchanger{host: h, scaled: scaled, gate: gate, stop: make(chan struct{}), l: l, left: make([]int, len(h.faults))}
+func newExchanger(h host, l net.Listener, scaled func(time.Duration) time.Duration, gate, told <-chan struct{}) *exchanger {
+	x := &exchanger{host: h, scaled: scaled, gate: gate, told: told, stop: make(chan struct{}), l: l, left: make([]int, len(h.faults))}
 	for i, f := range h.faults {
 		x.left[i] = max(f.times, 1)
 	}
@@ -81,8 +82,8 @@ func (x *exchanger) close() {
 	x.work.Wait()
 }
 
-// settling is how long a client may take to leave a connection on which all has been said.
-const settling = 5 * time.Second
+// settling is how long a client may take to leave a connection on which all has been said. No verdict depends on its length.
+const settling = patience
 
 // settle waits until the connections on which an exchanger has fallen silent were left by the client.
 func (x *exchanger) settle(tick func()) {

@@ -48,6 +48,7 @@ type play struct {
 	identities  identities
 	web         []*http.Server
 	asked       chan struct{}
+	told        chan struct{} // closed when the message under test was answered: the mailer has heard what its exchangers said
 	got         []outcome
 	problems    []problem
 }
@@ -101,7 +102,10 @@ func (p *play) harmed(h harm, format string, args ...any) {
 
 // prepare makes the names and the exchangers.
 func (p *play) prepare() error {
-	p.asked = make(chan struct{})
+	p.asked, p.told = make(chan struct{}), make(chan struct{})
+	if _, isPostfix := p.mailer.(*postfix); isPostfix {
+		close(p.told) // it hears nobody while it sends a content
+	}
 	hosts := p.cast()
 	handler, err := p.handler()
 	if err != nil {
@@ -120,7 +124,7 @@ func (p *play) prepare() error {
 		if err != nil {
 			return err
 		}
-		p.hosts = append(p.hosts, newExchanger(h, l, p.world.scaled, gate))
+		p.hosts = append(p.hosts, newExchanger(h, l, p.world.scaled, gate, p.told))
 	}
 	p.best = p.hosts[0]
 	if p.next {
@@ -166,7 +170,8 @@ type noListener struct{ net.Listener }
 func (noListener) Accept() (net.Conn, error) { return nil, net.ErrClosed }
 func (noListener) Close() error              { return nil }
 
-// inTurn is how much later each further domain of a row is answered for: its recipients come in the order of the row.
+// inTurn is how much later each further domain of a row is answered for: its recipients come in the order of the row. To smtpfeed over sockets
+// no delay could promise that, see overSockets.
 const inTurn = 5 * time.Millisecond
 
 // watch notes which of the recipients' domains were asked for.
@@ -184,7 +189,7 @@ func (p *play) watch(h dnssim.Handler) dnssim.Handler {
 		defer mu.Unlock()
 		a := h(q, tcp)
 		d := questionDomain(q)
-		if q.Qtype == dns.TypeMX {
+		if q.Qtype == dns.TypeMX && !p.world.gated() {
 			a.Delay += order[d] * inTurn
 		}
 		if q.Qtype == dns.TypeMX && domains[d] {
@@ -235,12 +240,16 @@ func (p *play) send(m message) []outcome {
 // exchange is what most rows want: a message and its answer.
 func (p *play) exchange() {
 	if p.row.warm {
-		early := p.send(p.message("Subject: early\r\n\r\n", "z@one.test", "y@two.test"))
+		to := p.row.recipients()
+		early := p.send(p.message("Subject: early\r\n\r\n", "z"+to[0][1:], "y"+to[len(to)-1][1:])) // local parts have one letter
 		if early[0].class != "OK" || early[1].class != "OK" {
 			p.fail("the early message: %v", early)
 		}
 	}
 	p.got = p.send(p.message(p.content(), p.row.recipients()...))
+	if _, isPostfix := p.mailer.(*postfix); !isPostfix {
+		close(p.told)
+	}
 	p.checkOutcomes()
 	p.checkConnections()
 	if got, known := p.mailer.learned("mx1.test"); known && !strings.Contains(got, p.row.learned) {
@@ -249,9 +258,7 @@ func (p *play) exchange() {
 	if _, isPostfix := p.mailer.(*postfix); p.row.second(p.next) != notAsked && !isPostfix {
 		p.again()
 	}
-	for _, h := range p.hosts {
-		h.settle(p.world.tick)
-	}
+	p.settle()
 	p.checkCopies()
 	p.checkChannel()
 }
@@ -330,11 +337,20 @@ func (p *play) again() {
 	}
 }
 
-// rest lets the row's time pass.
+// rest lets the row's time pass, and then as much as the mailer takes to leave whom it must leave: how soon it hears that a connection is
+// over is a matter of how busy the machine is.
 func (p *play) rest() {
 	if p.row.rest > 0 {
 		timer := time.NewTimer(p.world.scaled(p.row.rest))
 		<-timer.C
+		p.settle()
+	}
+}
+
+// settle waits until the mailer has left the connections that it must leave.
+func (p *play) settle() {
+	for _, h := range p.hosts {
+		h.settle(p.world.tick)
 	}
 }
 

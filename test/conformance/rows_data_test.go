@@ -34,9 +34,19 @@ func dataRows() []row {
 	return append(append(rows, bodyRows()...), chunkRows()...)
 }
 
-// aWhile is before an exchanger that has replied early reads on. Over sockets of one machine a body of any size is gone within a
-// few milliseconds, and with it its end: nobody could have heard the reply before.
-var aWhile = pause(200 * time.Millisecond)
+// whenTold is before an exchanger that has replied early reads on: not until the host MTA was answered, so the reply was heard. Over sockets
+// of one machine a body of any size is gone within a few milliseconds, and with it its end: nobody could have heard the reply before.
+var whenTold = act{name: "the host MTA is told", run: func(s *server) bool {
+	if !s.flush() {
+		return false
+	}
+	select {
+	case <-s.host.told:
+		return true
+	case <-s.stop:
+		return false
+	}
+}}
 
 // bodyRows are trouble while a large body is on its way.
 func bodyRows() []row {
@@ -55,19 +65,19 @@ func bodyRows() []row {
 	return []row{
 		broken("DAT-06", "552, then it stops reading: told at once", "P 5.3.4", say("552 5.3.4 too big"), deaf),
 		broken("DAT-06", "451, then it stops reading", "T 4.3.1", say("451 4.3.1 no room"), deaf),
-		broken("DAT-06", "552, and it goes on reading", "P 5.3.4", say("552 5.3.4 too big"), aWhile, hush),
+		broken("DAT-06", "552, and it goes on reading", "P 5.3.4", say("552 5.3.4 too big"), whenTold, hush),
 		broken("DAT-06", "552 and RST", "P 5.3.4", say("552 5.3.4 too big"), pause(time.Second), rst),
-		broken("DAT-06", "552 and FIN", "P 5.3.4", say("552 5.3.4 too big"), aWhile, half),
-		broken("DAT-06", "421", "T 4.3.2", say("421 4.3.2 going down"), aWhile, half),
+		broken("DAT-06", "552 and FIN", "P 5.3.4", say("552 5.3.4 too big"), whenTold, half),
+		broken("DAT-06", "421", "T 4.3.2", say("421 4.3.2 going down"), whenTold, half),
 		{id: "DAT-06", rule: "552 in the same segment as 354", want: all("P 5.3.4"), then: fresh, large: true,
-			faults: []fault{{at: atData, do: do(say("354 go", "552 5.3.4 too big"), aWhile, hush)}}},
-		early("DAT-07", "250 before the dot is no success", say("250 2.0.0 queued"), aWhile, hush),
+			faults: []fault{{at: atData, do: do(say("354 go", "552 5.3.4 too big"), whenTold, hush)}}},
+		early("DAT-07", "250 before the dot is no success", say("250 2.0.0 queued"), whenTold, hush),
 		early("DAT-07", "250 before the dot, and it stops reading", say("250 2.0.0 queued"), deaf),
-		early("DAT-07", "garbage before the dot", say("hello world"), aWhile, hush),
-		early("DAT-07", "354 once more", say("354 go on"), aWhile, hush),
+		early("DAT-07", "garbage before the dot", say("hello world"), whenTold, hush),
+		early("DAT-07", "354 once more", say("354 go on"), whenTold, hush),
 		broken("DAT-08", "RST", "T 4.4.2", rst),
 		broken("DAT-08", "FIN", "T 4.4.2", fin),
-		broken("DAT-08", "FIN, and it goes on reading", "T 4.4.2", shut, aWhile, hush),
+		broken("DAT-08", "FIN, and it goes on reading", "T 4.4.2", shut, whenTold, hush),
 		{id: "DAT-08", rule: "the way resets the connection", where: inMemory, want: all("T 4.4.2"), large: true, link: cut},
 		slow("DAT-09", "the window stays shut: 180 s", 185*time.Second, func(r *row) {
 			r.then, r.faults = fresh, []fault{{at: inBody, after: 1000, do: do(deaf)}}

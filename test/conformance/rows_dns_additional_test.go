@@ -39,8 +39,9 @@ func additionalRows() []row {
 		{id: "DNS-27", rule: "additional addresses of another class", want: all("OK"), others: astray,
 			dns: oddWith(zoneOf(bothAreAt, "mx1.test. A 192.0.2.1"), dnssim.WithoutAddresses, ofOne("mx1.test. CH A 192.0.2.66")), play: at(map[string]string{"192.0.2.1": "a b c"})},
 		{id: "DNS-27", rule: "an additional address counts for the domain whose answer had it, and for no other", want: all("OK"), others: astray,
-			dns:  oddWith(zoneOf(bothAreAt, "mx1.test. A 192.0.2.1"), dnssim.WithoutAddresses, ofOne("mx1.test. A 192.0.2.66")),
-			play: at(map[string]string{"192.0.2.1": "c", "192.0.2.66": "a b"})},
+			where: inMemory, // it matters which answer is first
+			dns:   oddWith(zoneOf(bothAreAt, "mx1.test. A 192.0.2.1"), dnssim.WithoutAddresses, ofOne("mx1.test. A 192.0.2.66")),
+			play:  at(map[string]string{"192.0.2.1": "c", "192.0.2.66": "a b"})},
 		{id: "DNS-28", rule: "no additional records", want: all("OK"), then: same, dns: minimal(zoneOf(bothAreAt, "mx1.test. A 192.0.2.1")), play: askedOnce("A mx1.test")},
 		{id: "DNS-28", rule: "an additional address of the second exchanger only: the first one is asked for", want: all("OK"), others: []host{{addr: "192.0.2.2"}, {addr: "192.0.2.3"}},
 			dns: oddWith(three, dnssim.WithoutAddresses, ofOne("mx2.test. A 192.0.2.2")), play: at(map[string]string{"192.0.2.1": "a b c"})},
@@ -173,7 +174,7 @@ func floodRows() []row {
 			setup: setup{own: true}, dns: anew(func() func(names) dnssim.Handler { return oddWith(zone, dnssim.WithoutAddresses, losing(3)) })},
 		{id: "DNS-31", rule: "hundreds of domains at once, and a server that answers every third question with SERVFAIL once", want: all("OK"), to: recipientsAt(many), conns: some,
 			setup: setup{own: true}, dns: anew(func() func(names) dnssim.Handler { return oddWith(zone, dnssim.WithoutAddresses, failingOnce(3)) })},
-		{id: "DNS-07", rule: "one of two servers refuses: the other one is asked", want: all("OK"), then: same,
+		{id: "DNS-07", rule: "one of two servers refuses: the other one is asked", where: inMemory, want: all("OK"), then: same,
 			zone: zoneOf(bothAreAt, "mx1.test. A 192.0.2.1"), play: playTwoServers},
 	}
 }
@@ -200,7 +201,8 @@ func onFirst(nth int, change func(*dnssim.Answer)) oddity {
 	}
 }
 
-// playTwoServers gives the mailer a server that refuses everything, in front of the row's.
+// playTwoServers gives the mailer a server that refuses everything, in front of the row's. In memory only: a row's server that takes longer
+// than the resolver waits, as on a busy machine, counts as silent beside one that refuses.
 func playTwoServers(p *play) {
 	refuse := func(dns.Question, bool) dnssim.Answer { return dnssim.Answer{RCode: dns.RcodeRefused} }
 	const first = "192.0.2.54:53"
@@ -215,14 +217,5 @@ func playTwoServers(p *play) {
 			return rest(ctx, network, addr)
 		}
 	}}
-	if _, isMemory := p.world.(*memory); !isMemory {
-		server, err := dnssim.Listen("127.0.0.1:0", refuse)
-		if err != nil {
-			p.fail("no other DNS server: %v", err)
-			return
-		}
-		defer server.Close()
-		t.program = []string{"servers = [", fmt.Sprintf("servers = [%q, ", server.Addr())}
-	}
 	tuned(t, (*play).exchange)(p)
 }

@@ -24,7 +24,7 @@ func rcptRows() []row {
 	to := func(who, reply string) fault { return fault{at: atRcpt, of: who, do: do(say(reply))} }
 	refused := func(reply string) fault { return fault{at: atRcpt, times: 3, do: do(say(reply))} }
 	// Recipients of several domains come in the order in which the DNS answers: where it matters who is first, they are of one.
-	oneDomain := []string{"a@one.test", "b@one.test", "c@one.test"}
+	oneDomain := neighbours()
 	one := setup{sessionsPerHost: 1} // else what is left may go over a second connection beside the first
 	rows := []row{
 		{id: "RCP-01", rule: "each its own result", want: []string{"OK", "T 4.0.0", "P 5.0.0"}, then: same, faults: refusals("451 later", "550 no")},
@@ -44,7 +44,7 @@ func rcptRows() []row {
 			faults: []fault{{at: atRcpt, times: always, when: secondRcpt, do: do(say("552 too many"))}}},
 		{id: "RCP-05", rule: "552 5.2.2 is a full mailbox", want: []string{"OK", "P 5.2.2", "OK"}, then: same, faults: []fault{to("b@", "552 5.2.2 full")}},
 		{id: "RCP-05", rule: "552 to the first is final", to: oneDomain, want: []string{"P 5.0.0", "OK", "OK"}, then: same, faults: []fault{to("a@", "552 full")}},
-		{id: "RCP-07", rule: "one domain a transaction: split on the same connection", want: all("OK"), setup: one, then: same, learned: "one domain",
+		{id: "RCP-07", rule: "one domain a transaction: split on the same connection", to: everybody(), want: all("OK"), setup: one, then: same, learned: "one domain",
 			faults: []fault{{at: atRcpt, times: always, when: secondDomain, do: do(say("451 4.3.0 Multiple destination domains per transaction is unsupported"))}}},
 		{id: "RCP-07", rule: "said to the first recipient it is an ordinary deferral", where: inMemory, want: []string{"T 4.3.0", "OK", "OK"}, then: same, setup: setup{always: true},
 			faults: []fault{to("a@", "451 4.3.0 Multiple destination domains per transaction is unsupported")}},
@@ -104,7 +104,7 @@ func surplusRows() []row {
 // impatientRows have a server that ends it, or a tarpit.
 func impatientRows() []row {
 	ends := func(rule string, want []string, offer []string, faults ...fault) row {
-		return row{id: "RCP-21", rule: rule, to: []string{"a@one.test", "b@one.test", "c@one.test"}, want: want, then: fresh, offer: offer, faults: faults}
+		return row{id: "RCP-21", rule: rule, to: neighbours(), want: want, then: fresh, offer: offer, faults: faults}
 	}
 	refusedA, tired := fault{at: atRcpt, of: "a@", do: do(say("550 5.1.1 no"))}, do(say("421 4.7.0 too many invalid recipients"), half)
 	slow := []fault{{at: atRcpt, times: always, do: do(pause(30*time.Second), say("250 ok"))}}

@@ -1,6 +1,9 @@
 package conformance
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // reuseRows: a fault on a reused session before its DATA was answered is charged to nobody: the message goes over a fresh one,
 // and the other exchanger is left alone.
@@ -102,12 +105,17 @@ func idleRows() (rows []row) {
 }
 
 // ridingRows: behind a body rides the next transaction's MAIL, if the one before went well. Each transaction has one recipient,
-// so the third is the first that may ride; what becomes of the second must not touch it.
+// so the third is the first that may ride; what becomes of the second must not touch it. What rides may leave some time behind the body, and
+// thus when a fault has happened and was not heard yet: over sockets nobody can tell it from what was sent in spite of the fault.
 func ridingRows() []row {
-	to := []string{"a@one.test", "b@one.test", "c@one.test"} // of one domain, so that they keep their order
+	to := neighbours()
 	second := func(id, rule, outcome string, conns int, acts ...act) row {
-		return row{id: id, rule: rule, setup: setup{perTransaction: 1, sessionsPerHost: 1}, to: to, want: []string{"OK", outcome, "OK"}, conns: conns, then: same,
+		r := row{id: id, rule: rule, setup: setup{perTransaction: 1, sessionsPerHost: 1}, to: to, want: []string{"OK", outcome, "OK"}, conns: conns, then: same,
 			faults: []fault{{at: atDot, nth: 2, conn: 1, do: acts}}}
+		if slices.ContainsFunc(acts, func(a act) bool { return a.judged }) {
+			r.where = inMemory
+		}
+		return r
 	}
 	third := func(rule, outcome string, conns int, acts ...act) row {
 		return row{id: "X-RID-02", rule: rule, setup: setup{perTransaction: 1, sessionsPerHost: 1}, to: to, want: []string{"OK", "OK", outcome}, conns: conns, then: same,

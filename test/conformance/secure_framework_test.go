@@ -21,7 +21,7 @@ func upgraded(t *testing.T, h host) (*exchanger, *tls.Conn) {
 	h.config = h.tls.server(h.tls.identity(names{}, h.addr))
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err, "there is a listener")
-	x := newExchanger(h, l, func(d time.Duration) time.Duration { return d }, nil)
+	x := newExchanger(h, l, func(d time.Duration) time.Duration { return d }, nil, nil)
 	t.Cleanup(x.close)
 	c, err := net.Dial("tcp", l.Addr().String())
 	require.NoError(t, err, "the host takes connections")

@@ -34,7 +34,7 @@ func newSockets(t *testing.T, dnsAddr string) *sockets {
 	l, err := net.Listen("tcp", "127.60.0.1:0")
 	require.NoError(t, err, "there are addresses for exchangers")
 	w.smtp = l.Addr().(*net.TCPAddr).Port // rows have other addresses: nobody has the port there
-	require.NoError(t, l.Close())
+	t.Cleanup(func() { l.Close() })       // while it is taken here, nobody gets it for every address of the machine
 	w.dns, err = dnssim.Listen(dnsAddr, w.answer)
 	require.NoError(t, err, "there is a DNS server")
 	t.Cleanup(func() { w.dns.Close() })

@@ -87,5 +87,8 @@ func (s *theatre) cast(r row, next bool) *play {
 	if s.mailers[u] == nil {
 		s.mailers[u] = s.hire(u)
 	}
+	if u.world.gated() {
+		r = r.overSockets()
+	}
 	return &play{row: r, next: next, names: namesOf(s.names, r.apart), world: u.world, mailer: s.mailers[u]}
 }

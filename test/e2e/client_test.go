@@ -24,13 +24,13 @@ type dialog struct {
 	in   *bufio.Reader
 }
 
-// dial connects and reads the greeting. The whole dialog must be over in a minute.
+// dial connects and reads the greeting. The whole dialog must be over in time.
 func dial(t *testing.T, network, address string) *dialog {
 	t.Helper()
 	conn, err := net.Dial(network, address)
 	require.NoError(t, err, "%s takes a connection", address)
 	t.Cleanup(func() { conn.Close() })
-	require.NoError(t, conn.SetDeadline(time.Now().Add(time.Minute)), "every wait ends")
+	require.NoError(t, conn.SetDeadline(time.Now().Add(feedd.Patience)), "every wait ends")
 	d := &dialog{t: t, conn: conn, in: bufio.NewReader(conn)}
 	d.expect("220")
 	return d

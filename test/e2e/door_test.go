@@ -135,6 +135,14 @@ func (p *postfix) through(t *testing.T, d door) []string {
 	return feedd.LinesWith(feedd.ReadLog(t, p.Log()), "postfix/"+d.name+"/smtpd[")
 }
 
+// told waits until a door has logged these words: what Postfix logs goes through another process, which may come to it after the reply.
+func (p *postfix) told(t *testing.T, d door, words string) {
+	t.Helper()
+	require.EventuallyWithT(t, func(c *assert.CollectT) {
+		assert.NotEmpty(c, feedd.LinesWith(strings.Join(p.through(t, d), "\n"), words), "lines with %q", words)
+	}, feedd.Patience, polling, "%s tells of it", d.name)
+}
+
 // counted waits for the end of n sessions at a door, and returns the counts of commands of each, as "ehlo=1 mail=2 quit=1 commands=4".
 func (p *postfix) counted(t *testing.T, d door, n int) (all []string) {
 	t.Helper()

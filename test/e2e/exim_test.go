@@ -25,9 +25,10 @@ func startExim(t *testing.T, variant string, c systemConfig, settings ...string)
 func TestListThroughEximReachesEveryRecipientOnce(t *testing.T) {
 	for _, row := range []struct{ name, variant string }{{"driver smtp", ""}, {"driver lmtp", "lmtp"}} {
 		t.Run(row.name, func(t *testing.T) {
-			c := listWorld()
+			c, gate := lateWorld(t)
 			b := startExim(t, row.variant, systemConfig{world: c, feed: feedd.Config{SMTP: `idle_timeout = "300s"`}})
 			b.list(t, c, listRecipients)
+			b.atOnce(t, gate)
 			b.arrived(t, listRecipients-listRefused-listGreylisted)
 			b.refused(t, listRefused)
 			b.greylisted(t, listGreylisted)

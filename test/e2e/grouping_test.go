@@ -52,15 +52,33 @@ func costOf(t *testing.T, name string, w *internet.World, d *feedd.Daemon, n int
 	return cost{name, r.Sessions, r.Transactions, int(st.Feed.MessagesTotal), r.Last}
 }
 
+// A parting is how a list is handed over: in envelopes of size recipients, on as many connections at a time as callers.
+type parting struct {
+	name             string
+	n, size, callers int
+}
+
 // oneEnvelope is what the list costs when it is handed over as one.
 func oneEnvelope(t *testing.T, c internet.Config, n int) cost {
 	t.Helper()
-	return inEnvelopes(t, "one envelope", c, n, n, 1)
+	return inEnvelopes(t, c, parting{"one envelope", n, n, 1})
 }
 
-// inEnvelopes hands a list over in envelopes of size recipients, on as many connections at a time as callers.
-func inEnvelopes(t *testing.T, name string, c internet.Config, n, size, callers int) cost {
+// inEnvelopes hands a list over. Hosts greet late, as many do to keep spam away: when all envelopes of a round are there. Four hundred
+// connections take a machine that is busy seconds, and that would not matter to a list that is handed over as one. With several rounds hosts
+// take one message a session, and so greet in each.
+func inEnvelopes(t *testing.T, c internet.Config, p parting) cost {
 	t.Helper()
+	n, size := p.n, p.size
+	round := min(n, size*p.callers)
+	rounds := make([]*feedd.Gate, (n+round-1)/round)
+	for i := range rounds {
+		rounds[i] = feedd.NewGate(t)
+	}
+	c.MX.Greeting = func(session int) string { return rounds[min(session, len(rounds))-1].Greeting(session) }
+	if len(rounds) > 1 {
+		c.MX.MessagesPerSession = 1
+	}
 	w := startWorld(t, c)
 	d := feedd.Start(t, feedd.Config{World: w, SMTP: `idle_timeout = "300s"`})
 	list := internet.List(c, n)
@@ -70,7 +88,7 @@ func inEnvelopes(t *testing.T, name string, c internet.Config, n, size, callers 
 	}
 	close(work)
 	var all sync.WaitGroup
-	for range callers {
+	for range p.callers {
 		all.Go(func() {
 			l := lhlo(t, d)
 			for to := range work {
@@ -81,8 +99,12 @@ func inEnvelopes(t *testing.T, name string, c internet.Config, n, size, callers 
 			l.quit()
 		})
 	}
+	for i, gate := range rounds {
+		d.Gathered(t, min(n, (i+1)*round), 0)
+		gate.Open()
+	}
 	all.Wait()
-	return costOf(t, name, w, d, n)
+	return costOf(t, p.name, w, d, n)
 }
 
 // What counts is how many envelopes are under way at a time: a host MTA that waits for replies before it hands more over makes rounds.
@@ -97,11 +119,8 @@ func TestEnvelopesOfOneMessageCostWhatOneEnvelopeCosts(t *testing.T) {
 		{"envelopes of 25 (Sympa)", 25, 400},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			c := c
-			// Four hundred connections take this machine seconds when it is busy. Hosts that greet late make that not matter.
-			c.MX.HoldGreeting = 3 * time.Second
 			n := min(n, row.size*row.callers)
-			want, got := oneEnvelope(t, c, n), inEnvelopes(t, row.name, c, n, row.size, row.callers)
+			want, got := oneEnvelope(t, c, n), inEnvelopes(t, c, parting{row.name, n, row.size, row.callers})
 			t.Log(want)
 			t.Log(got)
 			checkCost(t, want, got)
@@ -114,9 +133,9 @@ func TestEnvelopesOfOneMessageCostWhatOneEnvelopeCosts(t *testing.T) {
 func TestRoundsOfEnvelopesAreTransactionsOfTheirOwn(t *testing.T) {
 	c, _ := groupingWorld()
 	const n, size, callers, rounds = 10_000, 25, 100, 4
-	got := inEnvelopes(t, "envelopes of 25, 100 at a time", c, n, size, callers)
+	got := inEnvelopes(t, c, parting{"envelopes of 25, 100 at a time", n, size, callers})
 	t.Log(got)
-	assert.Equal(t, c.Hosts, got.sessions, "a host gets one session")
+	assert.LessOrEqual(t, got.sessions, c.Hosts*rounds*12/10, "a host gets a session a round")
 	assert.LessOrEqual(t, got.transactions, c.Hosts*rounds*12/10, "and a transaction a round")
 }
 

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -9,27 +10,38 @@ import (
 
 	"github.com/smtpfeed/smtpfeed/test/feedd"
 	"github.com/smtpfeed/smtpfeed/test/internet"
+	"github.com/smtpfeed/smtpfeed/test/mxsim"
 )
 
-// slowList starts a list that takes seconds, and waits until it is on its way.
-func slowList(t *testing.T, n int) *system {
+// halfWay starts a list of n, and waits until some of it has arrived. The rest is not answered before the gate is open, so that the list is not
+// finished however long it takes to do something to Postfix.
+func halfWay(t *testing.T, n int) (s *system, gate *feedd.Gate) {
 	t.Helper()
+	gate = feedd.NewGate(t)
+	var taken atomic.Int64 // recipients in messages that came to their end
 	c := internet.Config{Domains: 300, Hosts: 30, RTT: 20 * time.Millisecond, Processing: 150 * time.Millisecond, Additional: true}
-	s := startSystem(t, systemConfig{
+	c.MX.Final = func(m *mxsim.Message) string {
+		if k := int64(len(m.To)); taken.Add(k)-k >= int64(n/5) {
+			gate.Wait()
+		}
+		return ""
+	}
+	s = startSystem(t, systemConfig{
 		world: c,
 		feed:  feedd.Config{SMTP: "recipients_per_transaction = 10\nsessions_per_host = 1"}, // ten rounds
 	})
 	submit(t, s.postfix, mail{from: sender, to: internet.List(c, n), content: "Subject: list\r\n\r\nFor everybody.\r\n"})
 	require.Eventually(t, func() bool { return s.world.Progress().Recipients >= n/5 }, feedd.Patience, 5*time.Millisecond, "the list is on its way")
-	return s
+	return s, gate
 }
 
 // "postfix reload" lets delivery agents finish what they do.
 func TestReloadOfPostfixInTheMiddleOfAList(t *testing.T) {
 	const n = 3000
-	s := slowList(t, n)
+	s, gate := halfWay(t, n)
 	require.NoError(t, s.postfix.Reload(), "Postfix reads its configuration again")
 	assert.Less(t, s.world.Progress().Recipients, n, "the list is not finished")
+	gate.Open()
 	s.arrived(t, n)
 	require.Eventually(t, func() bool {
 		flush(t, s.postfix) // what a delivery agent still had when the queue manager began anew is left until the next queue run
@@ -45,8 +57,13 @@ func TestReloadOfPostfixInTheMiddleOfAList(t *testing.T) {
 // knows who has it: nobody is lost, and nobody gets the mail twice.
 func TestRestartOfPostfixInTheMiddleOfAList(t *testing.T) {
 	const n = 3000
-	s := slowList(t, n)
+	s, gate := halfWay(t, n)
 	require.NoError(t, s.postfix.Stop(), "Postfix ends")
+	require.EventuallyWithT(t, func(c *assert.CollectT) {
+		st := s.feed.Status(c)
+		assert.Equal(c, st.Feed.EnvelopesTotal, st.LMTP.HostsLeft, "envelopes that nobody waits for any more")
+	}, feedd.Patience, 20*time.Millisecond, "smtpfeed sees that it has left")
+	gate.Open()
 	st := s.feed.Idle(t)
 	atRest := s.world.Progress().Recipients
 	assert.Less(t, atRest, n, "the list is not finished: what was not in a transaction is not sent for nobody")

@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/assert"
 
@@ -30,10 +29,11 @@ func TestAddressProbeLeavesNoTraceAtTheHosts(t *testing.T) {
 	assert.Zero(t, w.Report().Sessions, "and none noticed")
 }
 
-// A host MTA that breaks off has heard no replies, keeps its mail and sends it again. Hosts greet late here, so that at
-// the moment it leaves nothing is under way to them.
+// A host MTA that breaks off has heard no replies, keeps its mail and sends it again. Hosts do not greet here before it has left, so that
+// at that moment nothing is under way to them.
 func TestHostThatBreaksOffLosesAndForgesNothing(t *testing.T) {
-	c := internet.Config{Domains: 100, Hosts: 10, MX: mxsim.Config{HoldGreeting: 300 * time.Millisecond}}
+	gate := feedd.NewGate(t)
+	c := internet.Config{Domains: 100, Hosts: 10, MX: mxsim.Config{Greeting: gate.Greeting}}
 	w := startWorld(t, c)
 	d := feedd.Start(t, feedd.Config{World: w})
 	const n = 19 // with 20 the hosts would be dialled before the dot, and have greeted when the host MTA leaves
@@ -60,6 +60,7 @@ func TestHostThatBreaksOffLosesAndForgesNothing(t *testing.T) {
 		})
 	}
 	assert.EqualValues(t, 1, d.Status(t).LMTP.HostsLeft, "the one that waited for replies is counted")
+	gate.Open()
 	l := lhlo(t, d)
 	for _, r := range m.deliver(l) {
 		assert.Regexp(t, `^250 2\.0\.0 mx\d+\.hosts\.example\[.*said: 250 `, r, "the second try succeeds")

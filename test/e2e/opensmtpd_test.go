@@ -44,7 +44,7 @@ func TestListThroughOpenSMTPDReachesEveryRecipientOnce(t *testing.T) {
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			c := listWorld()
-			c.RTT, c.Processing, c.MX = 5*time.Millisecond, 0, mxsim.Config{}
+			c.RTT, c.Processing = 5*time.Millisecond, 0
 			b := startOpenSMTPD(t, row.variant, systemConfig{world: c})
 			b.list(t, c, row.list)
 			b.arrived(t, row.list-row.refused-row.grey)

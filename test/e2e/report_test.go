@@ -174,6 +174,9 @@ func (r *reporting) publish(t *testing.T, ca *mxsim.Authority) (zone string) {
 // once, also to receivers whose policy cannot be kept.
 func TestReportsReachThoseWhoAskForThem(t *testing.T) {
 	t.Parallel()
+	if now := time.Now().UTC(); now.Truncate(24*time.Hour).AddDate(0, 0, 1).Sub(now) < 5*time.Minute {
+		t.Skip("it would run over midnight UTC, and count on two days")
+	}
 	r := startReporting(t)
 	r.deliver(t)
 	r.restart(t, func() {})
@@ -248,9 +251,6 @@ func (r *reporting) age(t *testing.T) time.Time {
 	t.Helper()
 	lines := r.state(t)
 	days := dayLine.FindAllStringSubmatch(lines, -1)
-	if now := time.Now().UTC(); len(days) == 2 && now.Sub(now.Truncate(24*time.Hour)) < 10*time.Minute {
-		t.Skip("it ran over midnight UTC, and counted on two days")
-	}
 	require.Len(t, days, 1, "all was counted on one day")
 	day, err := time.Parse(time.DateOnly, days[0][1])
 	require.NoError(t, err, "it has a date")

@@ -57,9 +57,11 @@ func startSendmailWorld(t *testing.T, c internet.Config) system {
 }
 
 func TestListThroughSendmailReachesEveryRecipientOnce(t *testing.T) {
-	c := listWorld()
-	s := startSendmailSystem(t, systemConfig{world: c, feed: feedd.Config{SMTP: `idle_timeout = "300s"`}}, "")
+	c, gate := lateWorld(t)
+	feed := feedd.Config{SMTP: "idle_timeout = \"300s\"\ndown_time = \"1h\""} // however slow this machine is
+	s := startSendmailSystem(t, systemConfig{world: c, feed: feed}, "")
 	s.submitList(t, c, listRecipients)
+	s.atOnce(t, gate)
 	s.checkList(t, listRecipients)
 
 	st := s.feed.Idle(t)
@@ -116,7 +118,13 @@ func (s *sendmailSystem) checkGreylisted(t *testing.T, n int) {
 	t.Helper()
 	kept := settled(t, s.sendmail, feedd.Patience)
 	assert.Len(t, kept, n, "sendmail keeps the greylisted recipients")
-	reasons := deferrals(feedd.ReadLog(t, s.sendmail.Log()))
+	var reasons map[string]string
+	require.EventuallyWithT(t, func(c *assert.CollectT) { // the log is written by a reader of sendmail's datagrams
+		reasons = deferrals(feedd.ReadLog(t, s.sendmail.Log()))
+		for _, q := range kept {
+			assert.Contains(c, reasons, q.Address, "recipients that the log tells of")
+		}
+	}, feedd.Patience, 20*time.Millisecond, "sendmail logs why it keeps them")
 	for _, q := range kept {
 		assert.Equal(t, internet.Grey, internet.FateOf(q.Address), "and no others")
 		s.checkWords(t, q.Address, reasons[q.Address], "450 4.2.0 greylisted, try again later")

@@ -58,7 +58,9 @@ func TestListThroughSendmailAndAProgram(t *testing.T) {
 func TestListThroughSendmailAndAProgramThatBridges(t *testing.T) {
 	c := programWorld()
 	s := &sendmailSystem{system: startSendmailWorld(t, c)}
-	s.feed = feedd.Start(t, feedd.Config{World: s.world, Routes: map[string][]string{"sender.test": {s.returns.host}}})
+	s.feed = feedd.Start(t, feedd.Config{
+		World: s.world, Routes: map[string][]string{"sender.test": {s.returns.host}}, SMTP: `down_time = "1h"`, // however slow this machine is
+	})
 	s.sendmail = startSendmail(t, hosts.Setup{
 		Variant: "via", Program: []string{programForOthers(t), "stdio", "--via", "unix:" + s.feed.Socket()},
 	})

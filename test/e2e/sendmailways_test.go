@@ -59,14 +59,16 @@ func TestListThroughSendmailInEnvelopesIsOneMessage(t *testing.T) {
 	const envelopes, list = 4, 4000 // of 1000
 	c := internet.Config{
 		Domains: 1000, Hosts: 100, RTT: 20 * time.Millisecond, Processing: 50 * time.Millisecond, Additional: true,
-		MX: mxsim.Config{HoldGreeting: 3 * time.Second}, // however slow this machine is: see listWorld
 	}
+	gate := feedd.NewGate(t) // see lateWorld
+	c.MX.Greeting = gate.Greeting
 	s := startSendmailSystem(t, systemConfig{world: c}, "queuegroup")
 	s.submitList(t, c, list)
-	require.Eventually(t, func() bool { return s.feed.Status(t).Feed.EnvelopesTotal == envelopes }, feedd.Patience, time.Millisecond,
-		"sendmail hands all envelopes over")
+	s.feed.Gathered(t, list, 0)
 	st := s.feed.Status(t)
+	assert.EqualValues(t, envelopes, st.Feed.EnvelopesTotal, "sendmail hands all envelopes over")
 	assert.Equal(t, 1, st.LMTP.Bodies, "smtpfeed holds the content once: %+v", st.LMTP)
+	gate.Open()
 	s.arrived(t, list)
 	assert.Empty(t, settled(t, s.sendmail, feedd.Patience), "sendmail has nothing left")
 	r := sound(t, s.world)

@@ -47,14 +47,14 @@ func TestAgentsAreThoseThatHandAMessageOver(t *testing.T) {
 			require.Eventually(t, func() bool {
 				pids = h.Agents()
 				return len(pids) == 2
-			}, 30*time.Second, 50*time.Millisecond, "each has a process")
+			}, patience, 50*time.Millisecond, "each has a process")
 			for _, pid := range pids {
 				require.NoError(t, syscall.Kill(pid, syscall.SIGKILL), "which can be killed")
 			}
 			require.Eventually(t, func() bool {
 				all, err := h.Queue()
 				return err == nil && len(all) == 2 && !all[0].Active && !all[1].Active
-			}, 30*time.Second, 50*time.Millisecond, "and the host keeps its mail")
+			}, patience, 50*time.Millisecond, "and the host keeps its mail")
 		})
 	}
 }

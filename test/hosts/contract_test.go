@@ -29,6 +29,9 @@ var makers = map[string]func(hosts.Setup) (hosts.Host, error){
 	},
 }
 
+// patience ends tests that hang, however slow the machine is.
+const patience = 2 * time.Minute
+
 // newDir makes a directory that a host's processes can reach: those of t.TempDir are closed to other users.
 func newDir(t *testing.T) string {
 	t.Helper()
@@ -70,7 +73,7 @@ func held(t *testing.T, h hosts.Host, n int) (all []hosts.Queued) {
 		for _, q := range all {
 			assert.False(c, q.Active, "%s was tried", q.Address)
 		}
-	}, 30*time.Second, 50*time.Millisecond, "what cannot be handed over stays")
+	}, patience, 50*time.Millisecond, "what cannot be handed over stays")
 	return all
 }
 

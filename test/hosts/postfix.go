@@ -116,8 +116,26 @@ func (p *Postfix) Start() error {
 // Stop ends the master, which ends the others.
 func (p *Postfix) Stop() error { return p.end() }
 
-// Reload is postfix(1)'s.
-func (p *Postfix) Reload() error { return run(command("postfix"), "-c", p.setup.Dir, "reload") }
+// Reload is postfix(1)'s, which leaves the work to the master and does not wait. So it waits until the master says that it has begun: then
+// it does nothing else, and starts no process, before it has read everything.
+func (p *Postfix) Reload() error {
+	before := p.reloads()
+	if err := run(command("postfix"), "-c", p.setup.Dir, "reload"); err != nil {
+		return err
+	}
+	for end := time.Now().Add(starting); p.reloads() == before; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			return fmt.Errorf("the master of Postfix did not read its configuration again within %v", starting)
+		}
+	}
+	return nil
+}
+
+// reloads is how often the master has said that it reads its configuration again.
+func (p *Postfix) reloads() int {
+	log, _ := os.ReadFile(p.Log()) // without a log it has said nothing
+	return bytes.Count(log, []byte(": reload -- version "))
+}
 
 // Flush makes the queue manager try everything now.
 func (p *Postfix) Flush() error { return run(command("postqueue"), "-c", p.setup.Dir, "-f") }

@@ -53,8 +53,8 @@ func launch(resolv, output string, argv ...string) (*process, error) {
 // Pid is that of the keeper, below which all others are.
 func (p *process) Pid() int { return p.cmd.Process.Pid }
 
-// ending is how long a host may take to end in good order. Postfix's master kills its children after 5 s.
-const ending = 30 * time.Second
+// ending is how long a host may take to end in good order, on a machine that is busy too. Postfix's master kills its children after 5 s.
+const ending = 2 * time.Minute
 
 // end ends the process, and then whatever is left of its session.
 func (p *process) end() error {
@@ -121,7 +121,7 @@ func running() map[int]status {
 }
 
 // starting is how long a host may take until it takes connections.
-const starting = 20 * time.Second
+const starting = 2 * time.Minute
 
 // listening waits until somebody takes connections.
 func listening(addr string) error {

@@ -4,7 +4,6 @@ import (
 	"os"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -28,21 +27,13 @@ func (c cost) checkFew(t *testing.T, n int) {
 	assert.LessOrEqual(t, c.transactions, n*few, "and nearly always one transaction")
 }
 
-// greetingLate is the world with hosts that greet late, as many do to keep spam away. What is handed over meanwhile is grouped,
-// however slow this machine is just now.
-func greetingLate(by time.Duration) internet.Config {
-	c := batchedWorld()
-	c.MX.HoldGreeting = by
-	return c
-}
-
 // A host MTA that has all batches of a list in its queue hands them over at the same time: here by as many LMTP connections, and
 // without the time that a real one needs for each.
 func TestEqualBatchesAtOnceAreOneMessage(t *testing.T) {
 	to := internet.List(batchedWorld(), batchedRecipients)
 	for what, size := range map[string]int{"Sympa's 25": 25, "Mailman's 500": 500} {
 		t.Run(what, func(t *testing.T) {
-			r := run{what: what, world: greetingLate(3 * time.Second), to: to, hand: func(t *testing.T, s *system, to []string) {
+			r := run{what: what, world: batchedWorld(), to: to, together: true, hand: func(t *testing.T, s *system, to []string) {
 				require.NoError(t, s.deliver(to, size), "smtpfeed takes every batch")
 			}}
 			r.measure(t).checkFew(t, 1)
@@ -78,7 +69,7 @@ func TestListServersThatHandOverWhole(t *testing.T) {
 		{what: "Sympa, nrcpt and avg 20000", hand: sympa{20_000, 20_000, 40}.hand},
 	} {
 		t.Run(r.what, func(t *testing.T) {
-			r.world, r.to = greetingLate(8*time.Second), to
+			r.world, r.to, r.together = batchedWorld(), to, true
 			r.measure(t).checkFew(t, 1)
 		})
 	}
@@ -88,8 +79,8 @@ func TestListServersThatHandOverWhole(t *testing.T) {
 // minute began while they came.
 func TestMailmansBatchesWithEqualTraceAreOneMessage(t *testing.T) {
 	r := run{
-		what: "Mailman, 500 at a time", world: greetingLate(8 * time.Second), to: internet.List(batchedWorld(), batchedRecipients),
-		hand: mailman{maxRecipients: 500}.hand, equal: true, held: true,
+		what: "Mailman, 500 at a time", world: batchedWorld(), to: internet.List(batchedWorld(), batchedRecipients),
+		hand: mailman{maxRecipients: 500}.hand, equal: true, held: true, together: true,
 	}
 	c := r.measure(t)
 	assert.LessOrEqual(t, c.contents, 2, "nothing but the minute differs")

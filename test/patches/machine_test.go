@@ -154,7 +154,7 @@ func (m *machine) startSmtpfeed(t *testing.T, path string) *os.Process {
 	})
 	require.Eventually(t, func() bool {
 		return exec.Command("/usr/sbin/smtpfeed", "status").Run() == nil
-	}, 20*time.Second, 20*time.Millisecond, "smtpfeed answers")
+	}, patience, tick, "smtpfeed answers")
 	return cmd.Process
 }
 
@@ -178,7 +178,7 @@ func (m *machine) unit(t *testing.T, name string) map[string]string {
 
 // What tests wait for, and how often they look.
 const (
-	patience = 30 * time.Second
+	patience = 2 * time.Minute // ends tests that hang, however slow the machine is
 	tick     = 20 * time.Millisecond
 )
 

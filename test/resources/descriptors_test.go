@@ -33,7 +33,7 @@ func TestFewDescriptors(t *testing.T) {
 func checkFewDescriptors(t *testing.T, idle int) {
 	c := internet.Config{Domains: 1000, Hosts: 1000, RTT: 5 * time.Millisecond, Processing: 50 * time.Millisecond, DNSDelay: 5 * time.Millisecond}
 	w := startWorld(t, c)
-	p := start(t, setup{limits: fewDescriptors, dns: w.DNSAddr(), port: w.Port(), lmtp: "budget = \"30s\"", smtp: "idle_timeout = \"1s\""})
+	p := start(t, setup{limits: fewDescriptors, dns: w.DNSAddr(), port: w.Port(), lmtp: "budget = \"300s\"", smtp: "idle_timeout = \"1s\""})
 	p.warm(t)
 	before := p.footprint(t)
 	host, err := hostsim.Dial("unix", p.path("lmtp.sock"))

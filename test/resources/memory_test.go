@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -14,8 +15,10 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
+	"github.com/smtpfeed/smtpfeed/test/feedd"
 	"github.com/smtpfeed/smtpfeed/test/hostsim"
 	"github.com/smtpfeed/smtpfeed/test/internet"
+	"github.com/smtpfeed/smtpfeed/test/mxsim"
 )
 
 // plainVariable names the directory for plainBinary.
@@ -35,6 +38,23 @@ var plainBinary = sync.OnceValues(func() (string, error) {
 type crowd struct {
 	hosts, size int
 	world       internet.Config
+	// full is opened when the first host MTA was answered, for lack of memory, or when each message has reached its mail host. Mail hosts do
+	// not answer before: on a machine that is busy the first messages would else be gone before the last ones come.
+	full  *feedd.Gate
+	taken *atomic.Int64
+}
+
+// newCrowd is one whose world is still to be started.
+func newCrowd(t *testing.T, hosts, size int, world internet.Config) crowd {
+	c := crowd{hosts: hosts, size: size, world: world, full: feedd.NewGate(t), taken: new(atomic.Int64)}
+	c.world.MX.Final = func(*mxsim.Message) string {
+		if c.taken.Add(1) == int64(hosts) {
+			c.full.Open()
+		}
+		c.full.Wait()
+		return ""
+	}
+	return c
 }
 
 // A verdict is what a host MTA was told of its message.
@@ -59,6 +79,7 @@ func (c crowd) deliver(p *program, numbers []int) []verdict {
 				v.reply = fmt.Sprintf("%d %s", outcomes[0].Code, outcomes[0].Text)
 			}
 			v.full = strings.Contains(v.reply, "452 4.3.1")
+			c.full.Open()
 			verdicts[i] = v
 		})
 	}
@@ -98,7 +119,7 @@ func TestMemoryBudget(t *testing.T) {
 	if large() {
 		memory, size = 4*memory, 4*size
 	}
-	c := crowd{hosts: 500, size: size, world: internet.Config{Domains: 100, Hosts: 100, Additional: true, Processing: 200 * time.Millisecond}}
+	c := newCrowd(t, 500, size, internet.Config{Domains: 100, Hosts: 100, Additional: true, Processing: 200 * time.Millisecond})
 	w := startWorld(t, c.world)
 	p := start(t, setup{binary: binary, dns: w.DNSAddr(), port: w.Port(), lmtp: fmt.Sprintf("max_message_size = \"1MiB\"\nmemory = \"%dMiB\"", memory>>20), smtp: "idle_timeout = \"1s\""})
 	p.warm(t)
@@ -127,12 +148,12 @@ func TestMemoryLimit(t *testing.T) {
 	require.NoError(t, err, "smtpfeed is built")
 	const limit = 320 << 20
 	pretendLimit(t, limit)
-	world := internet.Config{Domains: 100, Hosts: 100, Additional: true, Processing: time.Second}
-	c := crowd{hosts: 500, size: 512 << 10, world: world}
+	hosts := 500
 	if large() {
-		c.hosts *= 4
+		hosts *= 4
 	}
-	w := startWorld(t, world)
+	c := newCrowd(t, hosts, 512<<10, internet.Config{Domains: 100, Hosts: 100, Additional: true, Processing: time.Second})
+	w := startWorld(t, c.world)
 	p := start(t, setup{binary: binary, dns: w.DNSAddr(), port: w.Port(), lmtp: "memory = \"1GiB\"", smtp: "idle_timeout = \"1s\""})
 	p.warm(t)
 	before := p.footprint(t)

@@ -1,6 +1,7 @@
 package resources
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -32,6 +33,7 @@ type setup struct {
 	env     []string
 	out     *os.File // standard output; nil is the log
 	dns     string   // "ADDRESS:PORT"
+	resolve string   // lines of [dns]; "" is a patience that no machine exhausts that is only busy
 	port    int      // of the mail hosts
 	lmtp    string   // lines of [lmtp]
 	smtp    string   // lines of [smtp]
@@ -72,7 +74,7 @@ func start(t *testing.T, s setup) *program {
 			p.end(t)
 		}
 	})
-	require.EventuallyWithT(t, func(c *assert.CollectT) { p.status(c) }, 20*time.Second, 10*time.Millisecond, "smtpfeed answers")
+	require.EventuallyWithT(t, func(c *assert.CollectT) { p.status(c) }, feedd.Patience, 10*time.Millisecond, "smtpfeed answers")
 	return p
 }
 
@@ -84,9 +86,10 @@ func (s setup) text(dir string) string {
 	if s.dns == "" {
 		s.dns = "127.0.0.1:53"
 	}
-	return fmt.Sprintf("hostname = \"feed.test\"\n[lmtp]\nlisten = [%q]\n%s\n[dns]\nservers = [%q]\n[smtp]\nport = %d\nprohibited = []\n%s\n"+
+	s.resolve = cmp.Or(s.resolve, `timeout = "60s"`)
+	return fmt.Sprintf("hostname = \"feed.test\"\n[lmtp]\nlisten = [%q]\n%s\n[dns]\nservers = [%q]\n%s\n[smtp]\nport = %d\nprohibited = []\n%s\n"+
 		"[log]\n%s\n[ledger]\npath = \"\"\n[tls]\npolicies = \"\"\n[admin]\nlisten = %q\n",
-		"unix:"+filepath.Join(dir, "lmtp.sock"), s.lmtp, s.dns, max(s.port, 1), s.smtp, s.log, "unix:"+filepath.Join(dir, "admin.sock"))
+		"unix:"+filepath.Join(dir, "lmtp.sock"), s.lmtp, s.dns, s.resolve, max(s.port, 1), s.smtp, s.log, "unix:"+filepath.Join(dir, "admin.sock"))
 }
 
 func (p *program) path(name string) string { return filepath.Join(p.dir, name) }

@@ -51,6 +51,7 @@ func TestLogrotate(t *testing.T) {
 			mail.deliver(t, p, 100)
 		}
 	}
+	require.Eventually(t, func() bool { _, err := os.Stat(path); return err == nil }, feedd.Patience, 10*time.Millisecond, "smtpfeed obeys the last SIGHUP too")
 	files, err := filepath.Glob(path + "*")
 	require.NoError(t, err, "the files can be listed")
 	assert.Len(t, files, rotations+1, "each rotation made a file: %v", files)

@@ -109,7 +109,7 @@ func (s setting) text(d *daemon) string {
 
 // listens is the section of LMTP.
 func (s setting) listens(d *daemon) string {
-	text := "socket_mode = \"0666\"\nbudget = \"30s\"\n" + s.lmtp
+	text := "socket_mode = \"0666\"\nbudget = \"120s\"\n" + s.lmtp
 	if strings.Contains(s.lmtp, "listen = ") {
 		return text
 	}
