@@ -109,6 +109,9 @@ func (u *upstream) judge(now time.Time, p *port, a arrival) *facts {
 	if f != nil {
 		// RFC 7672 section 2.1.3: the bit says something only if the server is trusted, and the way to it.
 		f.secure = h.validated && p.server.trusted && f.status != failed
+		if u.secure && !p.server.trusted {
+			f.expires = earlier(f.expires, now.Add(failureTTL)) // until a trusted one is back
+		}
 	}
 	return f
 }
@@ -117,7 +120,7 @@ func (u *upstream) judge(now time.Time, p *port, a arrival) *facts {
 func (u *upstream) measure(now time.Time, q *question, p *port, h header) {
 	i := q.forget(p, h.id)
 	s := p.server
-	s.silent, s.trouble = 0, ""
+	s.silent, s.gone, s.trouble = 0, false, ""
 	if p.stream {
 		s.stream.note(now, p)
 		return

@@ -1,6 +1,10 @@
 package resolver
 
-import "time"
+import (
+	"cmp"
+	"slices"
+	"time"
+)
 
 const (
 	portsPerServer = 4
@@ -20,6 +24,7 @@ type server struct {
 	silent  int       // waits in a row that ended without any answer from it
 	probe   time.Time // when a silent server may be asked again
 	reopen  time.Time // no socket is opened before
+	gone    bool      // nobody listens there
 	trouble string    // why it has no socket or does not answer; empty: not known
 }
 
@@ -56,8 +61,9 @@ func (s *server) missed(now time.Time) {
 }
 
 // choose returns the server for a question's next transmission: the first healthy one in configured order at first, and the
-// one behind the last asked from then on. With none healthy the turn goes round all the same. For DANE a healthy server that is not trusted is
-// passed over while a trusted one is: it would make an insecure answer of what the trusted one refuses as bogus.
+// one behind the last asked from then on. With none healthy the turn goes round all the same. For DANE a server that is not trusted is
+// asked only while nobody listens at any trusted one: it would make an insecure answer of what the trusted one refuses as bogus, or is slow
+// to find, which others can bring about.
 func (u *upstream) choose(now time.Time, q *question) *server {
 	start := 0
 	for i, s := range u.servers {
@@ -65,10 +71,13 @@ func (u *upstream) choose(now time.Time, q *question) *server {
 			start = i + 1
 		}
 	}
-	n := len(u.servers)
-	var second *server
+	n, alone := len(u.servers), u.deserted()
+	var second, last *server
 	for i := range n {
 		s := u.servers[(start+i)%n]
+		if u.secure && !s.trusted && !alone {
+			continue
+		}
 		switch {
 		case !s.healthy(now):
 		case s.trusted || !u.secure:
@@ -76,16 +85,19 @@ func (u *upstream) choose(now time.Time, q *question) *server {
 		case second == nil:
 			second = s
 		}
+		last = cmp.Or(last, s)
 	}
-	if second != nil {
-		return second
-	}
-	return u.servers[start%n]
+	return cmp.Or(second, last)
+}
+
+// deserted says that nobody listens at any trusted server.
+func (u *upstream) deserted() bool {
+	return !slices.ContainsFunc(u.servers, func(s *server) bool { return s.trusted && !s.gone })
 }
 
 // refused hears that nobody listens at the server: it counts as silent at once, and what it was asked goes to others now.
 func (u *upstream) refused(now time.Time, s *server) {
-	s.trouble = "connection refused"
+	s.trouble, s.gone = "connection refused", true
 	if s.silent >= silentLimit {
 		return
 	}

@@ -98,14 +98,10 @@ func (r *Resolver) fetch(q *question) {
 	})
 }
 
-// fetchedFacts remembers a policy as the store does, and a failure for as long as other failures; it is the store that
-// knows when a policy may be fetched again.
+// fetchedFacts remembers what came of a fetch for as long as other failures. It is the store that remembers the policy, and knows when it may
+// be fetched again: an ID that was announced once, and is again, must not bring back what it stood for (RFC 8461 section 3.1).
 func fetchedFacts(now time.Time, p *sts.Policy, err error) *facts {
-	f := &facts{status: fetched, rare: &rare{policy: p, err: err}, expires: now.Add(failureTTL)}
-	if p != nil && err == nil {
-		f.expires = earlier(p.Expires, now.Add(maxTTL))
-	}
-	return f
+	return &facts{status: fetched, rare: &rare{policy: p, err: err}, expires: now.Add(failureTTL)}
 }
 
 // strand is what ends the fetches that are under way when the Resolver closes. The Resolver's lock is held.

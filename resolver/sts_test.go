@@ -104,7 +104,7 @@ policies.example. 200 AAAA 2001:db8::80
 `
 
 // newSTSLab is a lab with a store; slow delays some answers.
-func newSTSLab(t *testing.T, s *shelf, h *dnssim.Host) *lab {
+func newSTSLab(t *testing.T, s resolver.Policies, h *dnssim.Host) *lab {
 	t.Helper()
 	l := &lab{t: t}
 	l.network.Add(first, h)

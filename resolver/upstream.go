@@ -23,7 +23,7 @@ type upstream struct {
 	cancel  context.CancelFunc
 	work    sync.WaitGroup
 
-	secure bool // trusted servers are asked before others, whatever they say; never changes
+	secure bool // trusted servers are asked, whatever they say, and others only where nobody listens; never changes
 
 	// From whoever gave the sender something to do, to the sender. Capacity 1: more than one nudge says nothing new.
 	wake chan struct{}
