@@ -12,8 +12,9 @@ import (
 )
 
 // What a host MTA asks for of RFC 3461 goes on the wire again, and into notifications: nothing in it may end an argument or a line there.
-// Of MAIL go-smtp decodes it, and what it lets pass that must not leave us is refused here, as it refuses the rest. Of RCPT it is decoded
-// here where it has the usual form, and by go-smtp where not.
+// Of MAIL go-smtp decodes it. Of RCPT it is decoded here where it has the usual form, and by go-smtp where not. What is malformed is refused.
+// An ENVID or ORCPT that is well-formed and must not leave us, or is too long, is left out: the host MTA has accepted the mail, and a remark
+// is not worth its loss.
 
 // Lengths in octets of the parameters of RFC 3461 sections 4.4 and 4.2.
 const (
@@ -22,11 +23,12 @@ const (
 )
 
 // mailDSN is what MAIL asks for. go-smtp has seen to it that RET is one of two words and ENVID is printable ASCII.
-func mailDSN(opts *smtp.MailOptions) (wire.MailDSN, *smtp.SMTPError) {
-	if len(opts.EnvelopeID) > maxEnvID || !isPrintable(opts.EnvelopeID) {
-		return wire.MailDSN{}, malformed("ENVID")
+func mailDSN(opts *smtp.MailOptions) wire.MailDSN {
+	d := wire.MailDSN{Ret: string(opts.Return)}
+	if len(opts.EnvelopeID) <= maxEnvID && isPrintable(opts.EnvelopeID) {
+		d.EnvID = strings.Clone(opts.EnvelopeID)
 	}
-	return wire.MailDSN{Ret: string(opts.Return), EnvID: strings.Clone(opts.EnvelopeID)}, nil
+	return d
 }
 
 // rcptDSN is what go-smtp makes of what RCPT asks for.
@@ -37,11 +39,8 @@ func rcptDSN(opts *smtp.RcptOptions) (p wire.RcptParams, refusal *smtp.SMTPError
 	if p.Notify&wire.NotifyNever != 0 && p.Notify != wire.NotifyNever {
 		return wire.RcptParams{}, malformed("NOTIFY") // RFC 3461 section 4.1: NEVER stands alone
 	}
-	if opts.OriginalRecipient == "" {
+	if opts.OriginalRecipient == "" || !isOriginal(opts.OriginalRecipientType, opts.OriginalRecipient) {
 		return p, nil
-	}
-	if !isOriginal(opts.OriginalRecipientType, opts.OriginalRecipient) {
-		return wire.RcptParams{}, malformed("ORCPT")
 	}
 	p.ORCPT = strings.ToLower(string(opts.OriginalRecipientType)) + ";" + opts.OriginalRecipient
 	return p, nil
@@ -138,8 +137,9 @@ func pathEnd(command []byte) int {
 }
 
 // readAsks reads the parameters of RCPT: NOTIFY and ORCPT, each at most once and behind one blank. original is decoded, with its type, and
-// valid until the next call. What go-smtp takes of that form becomes the same here.
+// valid until the next call; it is empty where there is none or it is left out. What go-smtp takes of that form becomes the same here.
 func (s *session) readAsks(parameters []byte) (original []byte, notify wire.Notify, ok bool) {
+	named := false // ORCPT
 	for len(parameters) > 0 {
 		if parameters[0] != ' ' {
 			return nil, 0, false
@@ -150,11 +150,11 @@ func (s *session) readAsks(parameters []byte) (original []byte, notify wire.Noti
 		}
 		name, value, _ := bytes.Cut(word, []byte("="))
 		switch {
-		case original == nil && bytes.EqualFold(name, []byte("ORCPT")):
+		case !named && bytes.EqualFold(name, []byte("ORCPT")):
 			if s.original, ok = decodeOriginal(s.original[:0], value); !ok {
 				return nil, 0, false
 			}
-			original = s.original
+			original, named = s.original, true
 		case notify == 0 && bytes.EqualFold(name, []byte("NOTIFY")):
 			if notify = readNotify(value); notify == 0 {
 				return nil, 0, false
@@ -173,10 +173,11 @@ const (
 	typeUTF8   = "utf-8;"
 )
 
-// decodeOriginal appends what "type;xtext" says. The type may be any but utf-8, which has a coding of its own and is left to go-smtp.
-func decodeOriginal(b, value []byte) ([]byte, bool) {
+// decodeOriginal appends what "type;xtext" says, or nothing where that is to be left out. The type may be any but utf-8, which has a coding of
+// its own and is left to go-smtp.
+func decodeOriginal(b, value []byte) (_ []byte, ok bool) {
 	kind, address, _ := bytes.Cut(value, []byte(";"))
-	if len(value) > maxORCPT || len(kind) == 0 || len(address) == 0 || bytes.EqualFold(kind, []byte("utf-8")) {
+	if len(kind) == 0 || len(address) == 0 || bytes.EqualFold(kind, []byte("utf-8")) {
 		return b, false
 	}
 	for _, c := range kind {
@@ -188,40 +189,57 @@ func decodeOriginal(b, value []byte) ([]byte, bool) {
 		}
 		b = append(b, c)
 	}
-	b, ascii, ok := appendXtext(append(b, ';'), address)
-	if !ok || ascii {
-		return b, ok
+	b, class, ok := appendXtext(append(b, ';'), address)
+	if !ok {
+		return b, false
+	}
+	if len(value) > maxORCPT || class == xtextControls {
+		return b[:0], true
+	}
+	if class == xtextASCII {
+		return b, true
 	}
 	// RFC 6533 section 3 has a type for those; Postfix uses the old one.
-	utf, ok := strings.CutPrefix(string(b), typeRFC822)
-	return append(append(b[:0], typeUTF8...), utf...), ok && isOriginal(smtp.DSNAddressTypeUTF8, utf)
+	utf, old := strings.CutPrefix(string(b), typeRFC822)
+	if !old || !isOriginal(smtp.DSNAddressTypeUTF8, utf) {
+		return b[:0], true
+	}
+	return append(append(b[:0], typeUTF8...), utf...), true
 }
 
-// appendXtext appends decoded xtext (RFC 3461 section 4), if no control character of ASCII is in it.
-func appendXtext(b, xtext []byte) (_ []byte, ascii, ok bool) {
-	ascii = true
+// What decoded xtext may be.
+const (
+	xtextASCII    = iota // printable
+	xtextAbove           // with octets above 127
+	xtextControls        // with control characters of ASCII
+)
+
+// appendXtext appends decoded xtext (RFC 3461 section 4).
+func appendXtext(b, xtext []byte) (_ []byte, class int, ok bool) {
 	for i := 0; i < len(xtext); i++ {
 		c := xtext[i]
 		switch {
 		case c <= ' ' || c > '~' || c == '=':
-			return b, false, false
+			return b, 0, false
 		case c == '+':
 			high, low := -1, -1
 			if i+2 < len(xtext) {
 				high, low = strings.IndexByte(hexDigits, xtext[i+1]), strings.IndexByte(hexDigits, xtext[i+2])
 			}
 			if high < 0 || low < 0 {
-				return b, false, false
+				return b, 0, false
 			}
 			i, c = i+2, byte(high<<4|low)
 		}
-		if c < ' ' || c == 0x7f {
-			return b, false, false
+		switch {
+		case c < ' ' || c == 0x7f:
+			class = xtextControls
+		case c >= utf8.RuneSelf:
+			class = max(class, xtextAbove)
 		}
-		ascii = ascii && c < utf8.RuneSelf
 		b = append(b, c)
 	}
-	return b, ascii, true
+	return b, class, true
 }
 
 const hexDigits = "0123456789ABCDEF"

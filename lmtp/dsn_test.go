@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -55,7 +56,7 @@ func TestMailDSN(t *testing.T) {
 		{"a blank in ENVID", "ENVID=a+20b", "250 ", wire.MailDSN{EnvID: "a b"}},
 		{"ENVID of 100 octets", "ENVID=" + strings.Repeat("x", 100), "250 ", wire.MailDSN{EnvID: strings.Repeat("x", 100)}},
 		{"ENVID of 100 octets that were 300", "ENVID=" + strings.Repeat("+2B", 100), "250 ", wire.MailDSN{EnvID: strings.Repeat("+", 100)}},
-		{"ENVID of 101", "ENVID=" + strings.Repeat("x", 101), "501 5.5.4 ", wire.MailDSN{}},
+		{"ENVID of 101", "ENVID=" + strings.Repeat("x", 101), "250 ", wire.MailDSN{}},
 		{"ENVID that is empty", "ENVID=", "501 5.5.4 ", wire.MailDSN{}},
 		{"a line end in ENVID", "ENVID=a+0D+0ARSET", "501 5.5.4 ", wire.MailDSN{}},
 		{"NUL in ENVID", "ENVID=a+00", "501 5.5.4 ", wire.MailDSN{}},
@@ -105,9 +106,9 @@ var rcptDSNs = []struct {
 	{"as Postfix writes one above ASCII", "ORCPT=rfc822;+C3+BCser@x.example NOTIFY=SUCCESS", "250 ", wire.RcptParams{ORCPT: "utf-8;üser@x.example", Notify: wire.NotifySuccess}},
 	{"RFC 6533", `ORCPT=utf-8;\x{FC}ser@x.example`, "250 ", wire.RcptParams{ORCPT: "utf-8;üser@x.example"}},
 	{"ORCPT of 500 octets", "ORCPT=rfc822;" + strings.Repeat("x", 493), "250 ", wire.RcptParams{ORCPT: "rfc822;" + strings.Repeat("x", 493)}},
-	{"ORCPT of 501", "ORCPT=rfc822;" + strings.Repeat("x", 494), "501 5.5.4 ", wire.RcptParams{}},
-	{"ORCPT that is 501 as xtext", "ORCPT=rfc822;" + strings.Repeat("x", 491) + "+2B", "501 5.5.4 ", wire.RcptParams{}},
-	{"ORCPT of 501 in UTF-8", "ORCPT=utf-8;" + strings.Repeat(`x\x{FC}`, 165), "501 5.5.4 ", wire.RcptParams{}},
+	{"ORCPT of 501", "ORCPT=rfc822;" + strings.Repeat("x", 494), "250 ", wire.RcptParams{}},
+	{"ORCPT that is 501 as xtext", "ORCPT=rfc822;" + strings.Repeat("x", 491) + "+2B", "250 ", wire.RcptParams{}},
+	{"ORCPT of 501 in UTF-8", "ORCPT=utf-8;" + strings.Repeat(`x\x{FC}`, 165), "250 ", wire.RcptParams{}},
 	{"NEVER with another", "NOTIFY=NEVER,SUCCESS", "501 5.5.4 ", wire.RcptParams{}},
 	{"another with NEVER", "NOTIFY=DELAY,NEVER", "501 5.5.4 ", wire.RcptParams{}},
 	{"NEVER twice", "NOTIFY=NEVER,NEVER", "501 5.5.4 ", wire.RcptParams{}},
@@ -119,19 +120,20 @@ var rcptDSNs = []struct {
 	{"ORCPT without a type", "ORCPT=u@x.example", "501 5.5.4 ", wire.RcptParams{}},
 	{"ORCPT without an address", "ORCPT=rfc822;", "501 5.5.4 ", wire.RcptParams{}},
 	{"a type that is none", "ORCPT=x_400;u", "501 5.5.4 ", wire.RcptParams{}},
-	{"a line end in another type", "ORCPT=x400;u+0D+0A", "501 5.5.4 ", wire.RcptParams{}},
-	{"octets above 127 in another type", "ORCPT=x400;u+C3+BC", "501 5.5.4 ", wire.RcptParams{}},
-	{"xtext of what is no UTF-8", "ORCPT=rfc822;+C3@x.example", "501 5.5.4 ", wire.RcptParams{}},
-	{"xtext of a C1 control", "ORCPT=rfc822;+C2+85@x.example", "501 5.5.4 ", wire.RcptParams{}},
-	{"a line end in ORCPT", "ORCPT=rfc822;u@x.example+0D+0ADATA", "501 5.5.4 ", wire.RcptParams{}},
-	{"NUL in ORCPT", "ORCPT=rfc822;+00", "501 5.5.4 ", wire.RcptParams{}},
+	{"a line end in another type", "ORCPT=x400;u+0D+0A", "250 ", wire.RcptParams{}},
+	{"octets above 127 in another type", "ORCPT=x400;u+C3+BC", "250 ", wire.RcptParams{}},
+	{"xtext of what is no UTF-8", "ORCPT=rfc822;+C3@x.example", "250 ", wire.RcptParams{}},
+	{"xtext of a C1 control", "ORCPT=rfc822;+C2+85@x.example", "250 ", wire.RcptParams{}},
+	{"a line end in ORCPT", "ORCPT=rfc822;u@x.example+0D+0ADATA", "250 ", wire.RcptParams{}},
+	{"NUL in ORCPT", "ORCPT=rfc822;+00", "250 ", wire.RcptParams{}},
 	{"a bare CR in ORCPT", "ORCPT=rfc822;u\r@x.example", "50", wire.RcptParams{}},
-	{"a control character in UTF-8", `ORCPT=utf-8;u\x{01}@x.example`, "501 5.5.4 ", wire.RcptParams{}},
-	{"DEL in UTF-8", `ORCPT=utf-8;u\x{7F}@x.example`, "501 5.5.4 ", wire.RcptParams{}},
-	{"a C1 control in UTF-8", `ORCPT=utf-8;u\x{85}@x.example`, "501 5.5.4 ", wire.RcptParams{}},
+	{"a control character in UTF-8", `ORCPT=utf-8;u\x{01}@x.example`, "250 ", wire.RcptParams{}},
+	{"DEL in UTF-8", `ORCPT=utf-8;u\x{7F}@x.example`, "250 ", wire.RcptParams{}},
+	{"a C1 control in UTF-8", `ORCPT=utf-8;u\x{85}@x.example`, "250 ", wire.RcptParams{}},
 	{"a line end in UTF-8", `ORCPT=utf-8;u\x{0D}\x{0A}@x.example`, "501 5.5.4 ", wire.RcptParams{}},
-	{"octets that are no UTF-8", "ORCPT=utf-8;\xff@x.example", "501 5.5.4 ", wire.RcptParams{}},
+	{"octets that are no UTF-8", "ORCPT=utf-8;\xff@x.example", "250 ", wire.RcptParams{}},
 	{"octets above 127 in xtext", "ORCPT=rfc822;\xc3\xbc@x.example", "501 5.5.4 ", wire.RcptParams{}},
+	{"one that is left out leaves NOTIFY", "ORCPT=rfc822;+E9 NOTIFY=NEVER", "250 ", wire.RcptParams{Notify: wire.NotifyNever}},
 	{"an = that was not encoded", "ORCPT=rfc822;a=b@x.example", "501 5.5.4 ", wire.RcptParams{}},
 	{"xtext without its digits", "ORCPT=rfc822;a+b@x.example", "501 5.5.4 ", wire.RcptParams{}},
 }
@@ -264,6 +266,9 @@ func asGoSMTP(t *testing.T, parameters []string) (taken int) {
 		if m := originalType.FindStringSubmatch(r); m != nil && m[1] != "rfc822" && !slices.Contains(theirs, r) {
 			continue // go-smtp does not take other types, nor xtext above ASCII
 		}
+		if m := leftOut.FindStringSubmatch(r); m != nil && !slices.Contains(theirs, r) && strings.Contains(strings.ToUpper(parameters[atoi(t, m[1])]), "ORCPT=") {
+			continue // nor what we leave out
+		}
 		require.Contains(t, theirs, r, "it means the same to go-smtp")
 		taken++
 	}
@@ -273,7 +278,16 @@ func asGoSMTP(t *testing.T, parameters []string) (taken int) {
 	return taken
 }
 
-var originalType = regexp.MustCompile(`ORCPT:([^;]+);`)
+var (
+	originalType = regexp.MustCompile(`ORCPT:([^;]+);`)
+	leftOut      = regexp.MustCompile(`(\d+)@x\.example \{Notify:.*ORCPT:\}$`)
+)
+
+func atoi(t *testing.T, digits string) int {
+	n, err := strconv.Atoi(digits)
+	require.NoError(t, err, "it is a number")
+	return n
+}
 
 // No combination of pieces, right or wrong, means one thing to us and another to go-smtp.
 func TestAsksAsGoSMTP(t *testing.T) {

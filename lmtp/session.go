@@ -53,10 +53,6 @@ func (s *session) Mail(from string, opts *smtp.MailOptions) (err error) {
 	if err != nil {
 		return err
 	}
-	dsn, refusal := mailDSN(opts)
-	if refusal != nil {
-		return refusal
-	}
 	if !s.server.memory.room(min(opts.Size, s.server.config.MaxMessageSize)) {
 		s.server.counters.overMemory.Add(1)
 		return overMemory()
@@ -66,7 +62,7 @@ func (s *session) Mail(from string, opts *smtp.MailOptions) (err error) {
 	}
 	s.open = true
 	s.from = sender
-	s.params = feed.Params{EightBitMIME: opts.Body == smtp.Body8BitMIME, SMTPUTF8: opts.UTF8, RequireTLS: opts.RequireTLS, DSN: dsn}
+	s.params = feed.Params{EightBitMIME: opts.Body == smtp.Body8BitMIME, SMTPUTF8: opts.UTF8, RequireTLS: opts.RequireTLS, DSN: mailDSN(opts)}
 	return nil
 }
 
