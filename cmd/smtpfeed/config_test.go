@@ -100,7 +100,7 @@ func TestParseProblems(t *testing.T) {
 		{"reports of the day before yesterday", "[tls.report]\ndelay = \"13h\"\n", `f:2:1: tls.report.delay: must be longer than 0s, and 12h at most`},
 		{"reports that go before they are mailed", "[tls.report]\nkeep = \"24h\"\n", `f:2:1: tls.report.keep: must be at least 48h: .*`},
 		{"reports on nobody", "[tls.report]\ndomains = 0\n", `f:2:1: tls.report.domains: must be from 1 to 10000000`},
-		{"reports on nothing", "[tls.report]\nkinds = 0\n", `f:2:1: tls.report.kinds: must be from 1 to 10000`},
+		{"reports on nothing", "[tls.report]\nkinds = 0\n", `f:2:1: tls.report.kinds: must be from 1 to 1000`},
 		{"a submission that replies cannot wait for", "[submission]\ntimeout = \"60s\"\n", `f:2:1: submission.timeout: must be from 2s to 40s`},
 		{"notifications by nobody", "[lmtp]\ndsn = true\n", `f:2:1: lmtp.dsn: needs submission.host, .*`},
 		{"reports mailed by nobody", "[tls.report]\nmail = true\n", `f:2:1: tls.report.mail: needs submission.host and tls.report.directory`},

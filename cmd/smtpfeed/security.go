@@ -14,6 +14,7 @@ import (
 	"github.com/pelletier/go-toml/v2"
 
 	"github.com/smtpfeed/smtpfeed/feed"
+	"github.com/smtpfeed/smtpfeed/feed/tlsrpt"
 	"github.com/smtpfeed/smtpfeed/feed/wire"
 	"github.com/smtpfeed/smtpfeed/resolver"
 	"github.com/smtpfeed/smtpfeed/resolver/sts"
@@ -240,7 +241,7 @@ func validateReport(r ReportSection, bad reporter) {
 		bad("tls.report.keep", "must be at least 48h: what could not be mailed is tried again for a day")
 	}
 	inRange(bad, "tls.report.domains", r.Domains, 1, 10_000_000)
-	inRange(bad, "tls.report.kinds", r.Kinds, 1, 10_000)
+	inRange(bad, "tls.report.kinds", r.Kinds, 1, tlsrpt.MaxDetails)
 }
 
 func validateNames(key string, mode feed.TLSMode, names []string, bad reporter) {

@@ -23,6 +23,9 @@ var (
 	errHostname = errors.New("not a domain name")
 )
 
+// MaxDetails is the most that Config.Details may be: with more a domain could have more to say than its line of the saved counts holds.
+const MaxDetails = 1000
+
 // Config says what is reported, and how. With no Directory only Domains, Details and Log matter, and nothing but totals is kept.
 type Config struct {
 	Organization string        // who reports; "" is the Hostname
@@ -33,7 +36,7 @@ type Config struct {
 	Keep         time.Duration // how long reports stay in the Directory; 0 is 30 days
 	Delay        time.Duration // a day is reported at a random time up to this long after its end; 0 is 4 hours
 	Domains      int           // counted a day; 0 is 100,000
-	Details      int           // kinds of failure told apart for each policy; 0 is 100
+	Details      int           // kinds of failure told apart for each policy, at most MaxDetails; 0 is 100
 
 	// Texts returns the TXT records of a name, the strings of each joined. None, or no such name, is no error. It is called from
 	// several goroutines.

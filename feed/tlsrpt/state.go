@@ -16,8 +16,8 @@ import (
 
 const (
 	stateVersion = 1
-	maxLine      = 8 << 20 // octets of the line of a domain: maxPolicies with all their text and details take less than half
-	maxDays      = 64      // in a file; more come only from somebody who writes such files
+	maxLine      = 32 << 20 // octets of the line of a domain: maxPolicies with all their text and MaxDetails take less
+	maxDays      = 64       // in a file; more come only from somebody who writes such files
 	idLength     = 12
 )
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"hash/crc32"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -137,6 +138,24 @@ func TestStateIsReadWithinBounds(t *testing.T) {
 	for name, m := range got[0].domains {
 		assert.Len(t, m.policies[0].details, 2, "a kind of failure and all others at %s", name)
 	}
+}
+
+// A peer that fails in ever new ways must not cost everybody's counts when the program starts again.
+func TestLongestLineIsReadBack(t *testing.T) {
+	d := newDay(10957, Config{Domains: 100_000, Details: MaxDetails}.withDefaults().bounds())
+	at, name := netip.MustParseAddr("2001:db8:ffff:ffff:ffff:ffff:ffff:ffff"), strings.Repeat(strings.Repeat("m", 61)+".", 4)
+	for p := range maxPolicies {
+		for i := range MaxDetails {
+			r := tlsa(bad("a.example", "certificate-not-trusted", fmt.Sprint(i, strings.Repeat(`"`, maxReason))), fmt.Sprintf("3 1 1 %0128d", p))
+			r.MX, r.Addr, r.Source = name, at, at
+			d.add(&r)
+		}
+	}
+	text := written(t, savedDay{day: d})
+	days, err := readState(bytes.NewReader(text), Config{Domains: 100_000, Details: MaxDetails}.bounds())
+	require.NoError(t, err, "the file of %d octets is read", len(text))
+	assert.Len(t, days[0].domains["a.example"].policies, maxPolicies, "with all that it has")
+	assert.GreaterOrEqual(t, len(days[0].domains["a.example"].policies[0].details), MaxDetails, "and each failure")
 }
 
 func FuzzState(f *testing.F) {
