@@ -85,7 +85,7 @@ type order struct {
 	body        *wire.Body
 	header      []byte // a header line that goes before the body; nil is none
 	to          []wire.Address
-	notify      []wire.RcptParams // what each wants to be told; nil is nothing
+	notify      []wire.RcptParams // what each wants to be told, where the host offers that (RFC 3461 section 5.2.1); nil is nothing
 	lockstep    bool              // each command waits for the reply to the one before it
 	chunked     bool              // the body goes by BDAT
 	plain       bool              // MAIL has no parameter that can be done without
@@ -93,10 +93,13 @@ type order struct {
 	latest      time.Time         // of the envelope that ends last: no final reply is waited for after it
 }
 
-// notifyOf is what the i-th recipient's RCPT says of notifications, to a host that offers them (RFC 3461 section 5.2.1).
-func (o *order) notifyOf(i int, caps wire.Caps) wire.RcptParams {
-	if o.notify == nil || !caps.DSN {
+// notifyOf is what the i-th recipient's RCPT says of notifications.
+func (o *order) notifyOf(i int) wire.RcptParams {
+	if o.notify == nil {
 		return wire.RcptParams{}
 	}
 	return o.notify[i]
 }
+
+// asks says that the transaction says something of notifications.
+func (o *order) asks() bool { return o.notify != nil || o.params.DSN != wire.MailDSN{} }

@@ -25,7 +25,7 @@ func (x *exchange) commands(caps wire.Caps) []byte {
 	b := make([]byte, 0, 128+64*len(x.order.to))
 	b = x.appendMail(b, caps)
 	for i, to := range x.order.to {
-		b = wire.AppendRCPT(b, to, x.order.notifyOf(i, caps))
+		b = wire.AppendRCPT(b, to, x.order.notifyOf(i))
 	}
 	if x.order.chunked {
 		return b
@@ -41,10 +41,8 @@ func (x *exchange) appendMail(b []byte, caps wire.Caps) []byte {
 		EightBitMIME: caps.EightBitMIME && !x.order.plain && (x.order.params.EightBitMIME || x.order.body.Has8Bit()),
 		SMTPUTF8:     caps.SMTPUTF8 && x.order.params.SMTPUTF8,
 	}
-	m.RequireTLS = x.order.params.RequireTLS // no host without is sent it
-	if caps.DSN {
-		m.MailDSN = x.order.params.DSN
-	}
+	m.RequireTLS = caps.RequireTLS && x.order.params.RequireTLS // without, only what has no sender is sent
+	m.MailDSN = x.order.params.DSN
 	if caps.HasSize && !x.order.plain {
 		m.Size = x.size()
 	}

@@ -1,10 +1,7 @@
 package feed
 
 import (
-	"errors"
-	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/smtpfeed/smtpfeed/feed/wire"
@@ -28,11 +25,12 @@ type flight struct {
 	chunked    bool      // its body goes by BDAT
 	plain      bool      // its MAIL has no parameter that can be done without
 	dressed    bool      // it has one
+	asks       bool      // for notifications
 	later      bool      // the host offers TLS, and refused it for now
 	wanted     bool      // it refused mail without before
 	bare       bool      // the host offers TLS, and the session is without since that failed
 	ascii      bool      // the host offers no SMTPUTF8: domains are told in A-labels
-	relay      bool      // its host is one that the configuration names
+	relay      bool      // the configuration names its host for all of its domains
 	proven     bool      // the host was seen to answer a group as it should
 	served     bool      // its session had a recipient accepted before
 	latest     time.Time // when its session must have reported
@@ -62,11 +60,11 @@ func (e *engine) transmit(now time.Time, s *session) bool {
 	f.plain = h.limit.noParams
 	f.dressed = !f.plain && (s.caps.HasSize || s.caps.EightBitMIME && (f.message.key.params.EightBitMIME || f.message.body.Has8Bit()))
 	f.bare, f.wanted, f.later = s.plain && s.caps.StartTLS, s.wanted, s.tls.later
-	f.relay = h.configured
+	f.relay = !slices.ContainsFunc(rs, func(r *recipient) bool { return !r.route.candidates[r.at].configured })
 	f.ascii = !s.caps.SMTPUTF8 && f.message.key.params.SMTPUTF8
 	f.via = Via{MX: h.name, Addr: h.addrs[s.addr], Source: s.source, Session: uint64(s.id), Transaction: uint64(f.id),
 		Recipients: len(rs), Reused: s.done > 0 || len(s.flights) > 0,
-		TLS: s.tls.name, Policy: h.policy.word, Verified: s.tls.verified, DSN: s.caps.DSN}
+		TLS: s.tls.name, Policy: h.policy.word, Verified: s.tls.verified, DSN: s.caps.DSN && !h.limit.noDSN}
 	if !f.via.Reused {
 		f.via.Connect = s.connect
 	}
@@ -75,6 +73,7 @@ func (e *engine) transmit(now time.Time, s *session) bool {
 	h.flying += len(rs)
 	e.countTransaction(s, f)
 	o := orderOf(now, f)
+	f.asks = o.asks()
 	e.act(transmit{session: s.id, order: o})
 	s.state = sessionBusy
 	f.latest = o.latest
@@ -83,116 +82,28 @@ func (e *engine) transmit(now time.Time, s *session) bool {
 	return true
 }
 
-// fitting returns the recipients whose message the host can take, and takes the others past it: another exchanger may take more.
-func (e *engine) fitting(now time.Time, s *session, rs []*recipient) (fit []*recipient) {
-	m := rs[0].envelope.message
-	if most := s.caps.Size; most > 0 && m.body.Size() > most {
-		// RFC 1870 section 6.1 spares it a MAIL that it would refuse.
-		e.unused(s)
-		e.passBy(now, s, rs, status534, fmt.Errorf("message of %d octets is larger than the %d that the host takes", m.body.Size(), most))
-		return nil
-	}
-	if m.key.params.RequireTLS && !s.caps.RequireTLS {
-		e.unused(s)
-		e.passBy(now, s, rs, status5730, errNeedsTLS)
-		return nil
-	}
-	if m.key.params.EightBitMIME && m.body.Has8Bit() && !s.caps.EightBitMIME && !e.config.Send8Bit {
-		// RFC 6152 section 3 leaves this or a conversion, which would break signatures.
-		e.unused(s)
-		e.passBy(now, s, rs, status563, errNeeds8Bit)
-		return nil
-	}
-	if s.caps.SMTPUTF8 || !m.key.params.SMTPUTF8 { // only with the parameter are there addresses beyond ASCII
-		return rs
-	}
-	// RFC 6531 section 3.2: without the extension a client "MUST NOT transmit an internationalized email address and MUST NOT transmit a
-	// mail message containing internationalized mail headers".
-	if m.body.Header8Bit() {
-		e.unused(s)
-		e.passBy(now, s, rs, status567, errors.New("header needs SMTPUTF8, which the host does not offer"))
-		return nil
-	}
-	var unfit []*recipient
-	for _, r := range rs {
-		if _, ok := r.ascii(); ok && m.key.from.ASCII() {
-			fit = append(fit, r)
-		} else {
-			unfit = append(unfit, r)
-		}
-	}
-	if len(fit) == 0 {
-		e.unused(s)
-	}
-	e.passBy(now, s, unfit, status567, errors.New("address needs SMTPUTF8, which the host does not offer"))
-	return fit
-}
-
-var (
-	status534 = wire.Enhanced{Class: 5, Subject: 3, Detail: 4}
-	status563 = wire.Enhanced{Class: 5, Subject: 6, Detail: 3}
-	status567 = wire.Enhanced{Class: 5, Subject: 6, Detail: 7}
-
-	errNeeds8Bit = errors.New("content has 8-bit octets, and the host does not offer 8BITMIME")
-)
-
-// unused puts a session back among those that can write.
-func (e *engine) unused(s *session) {
-	h := s.host
-	if len(s.flights) == 0 {
-		h.ready = append(h.ready, s)
-	} else {
-		h.clear = append(h.clear, s)
-	}
-	e.wakeShort(h.server)
-}
-
-// passBy takes recipients past a host that cannot take their message.
-func (e *engine) passBy(now time.Time, s *session, rs []*recipient, status wire.Enhanced, why error) {
-	if len(rs) == 0 {
-		return
-	}
-	h := s.host
-	via := Via{MX: h.name, Addr: h.addrs[s.addr], Source: s.source, Session: uint64(s.id), TLS: s.tls.name, Policy: h.policy.word, Verified: s.tls.verified}
-	v := verdict{step: stepElsewhere, free: true, outcome: &Outcome{Class: Failed, Status: status, Via: &via, Err: why}}
-	if rs[0].envelope.message.verp != nil {
-		h.alone -= len(rs)
-	}
-	for _, r := range rs {
-		r.place = placeFlight
-		r.visits++
-		e.obey(now, r, v, nil)
-	}
-}
-
 // notify is what a carrier and its twins want to be told together: one delivery, and whoever asked hears of it.
 func (r *recipient) notify() (p wire.RcptParams) {
+	silent := false // one of them said nothing, and is to hear of failures (RFC 3461 section 4.1)
 	for ; r != nil; r = r.twin {
-		if r.envelope.Notify == nil {
-			continue
+		var q wire.RcptParams
+		if r.envelope.Notify != nil {
+			q = r.envelope.Notify[r.index]
 		}
-		q := r.envelope.Notify[r.index]
-		if p.ORCPT == "" {
-			p.ORCPT = q.ORCPT
+		if p.ORCPT == "" || p.Notify == wire.NotifyNever && q.Notify != wire.NotifyNever && q.ORCPT != "" {
+			p.ORCPT = q.ORCPT // of those who hear of it
 		}
 		p.Notify |= q.Notify
+		silent = silent || q.Notify == 0
 	}
-	if p.Notify != wire.NotifyNever {
-		p.Notify &^= wire.NotifyNever // RFC 3461 section 4.1: it stands alone
+	switch {
+	case p.Notify == 0, p.Notify == wire.NotifyNever && !silent:
+		return p
+	case silent:
+		p.Notify |= wire.NotifyFailure | wire.NotifyDelay
 	}
+	p.Notify &^= wire.NotifyNever // RFC 3461 section 4.1: it stands alone
 	return p
-}
-
-// ascii is the address of a recipient as a host without SMTPUTF8 can be told it: with A-labels for its domain. It is not ok when the local
-// part has more than ASCII.
-func (r *recipient) ascii() (a wire.Address, ok bool) {
-	a = r.address()
-	if a.ASCII() {
-		return a, true
-	}
-	unquoted := a.Unquoted()
-	a, err := wire.ParseAddress(unquoted[:strings.LastIndexByte(unquoted, '@')+1] + r.route.domain)
-	return a, err == nil && a.ASCII()
 }
 
 // orderOf writes the order for a flight and sends its recipients off.
@@ -200,19 +111,24 @@ func orderOf(now time.Time, f *flight) *order {
 	m := f.message
 	o := &order{transaction: f.id, from: m.key.from, params: m.key.params, body: m.body, to: make([]wire.Address, len(f.recipients)),
 		lockstep: !f.grouped, chunked: f.chunked, plain: f.plain}
+	if !f.via.DSN {
+		o.params.DSN = wire.MailDSN{}
+	}
+	address := (*recipient).address
+	if f.ascii { // fitting has seen that they can be
+		o.from, _ = asciiSender(o.from)
+		address = func(r *recipient) wire.Address { a, _ := r.ascii(); return a }
+	}
 	if m.verp != nil {
-		o.from, o.header = m.verp.personal(m.key.from, f.recipients[0].address())
+		o.from, o.header = m.verp.personal(o.from, address(f.recipients[0]))
 	}
 	for i, r := range f.recipients {
-		o.to[i] = r.address()
-		if wants := r.notify(); wants != (wire.RcptParams{}) {
+		o.to[i] = address(r)
+		if wants := r.notify(); f.via.DSN && wants != (wire.RcptParams{}) {
 			if o.notify == nil {
 				o.notify = make([]wire.RcptParams, len(f.recipients))
 			}
 			o.notify[i] = wants
-		}
-		if f.ascii {
-			o.to[i], _ = r.ascii() // fitting has seen that it can be
 		}
 		r.place, r.begun = placeFlight, now.Sub(r.envelope.since)
 		r.visits++
@@ -355,7 +271,7 @@ func (e *engine) learn(now time.Time, s *session, t *trial) {
 	}
 	e.learnManners(now, s, t)
 	switch {
-	case t.stale, t.confused, t.noBDAT, t.undress, t.insists:
+	case t.stale, t.confused, t.noBDAT, t.undress, t.unask, t.insists:
 		// nobody's fault
 	case t.rep.local:
 	case t.ends() && !t.good():
@@ -378,6 +294,9 @@ func (e *engine) learnManners(now time.Time, s *session, t *trial) {
 	}
 	if t.undress {
 		h.limit.plain(now)
+	}
+	if t.unask {
+		h.limit.unasked(now)
 	}
 	if t.insists {
 		h.tls.insists(now)

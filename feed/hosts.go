@@ -4,6 +4,8 @@ import (
 	"net/netip"
 	"slices"
 	"time"
+
+	"github.com/smtpfeed/smtpfeed/resolver"
 )
 
 // maxAddrs bounds the addresses of a host.
@@ -73,25 +75,41 @@ type lane struct {
 	waiting int // wanted recipients in list; the others left it in spirit and are passed over by a cut
 }
 
-// hostOf finds or makes the host with these addresses. An exchanger whose IPv6 addresses become known later is the same host: what is
-// known of it first is often only what came in the additional section.
-func (e *engine) hostOf(now time.Time, name string, addrs []netip.AddrPort, p *policy) *host {
-	key, key4 := keysOf(name, addrs, p)
-	if h := e.hosts[key]; h != nil {
+// hostOf finds or makes the host with an exchanger's addresses.
+func (e *engine) hostOf(now time.Time, mx *resolver.MX, addrs []netip.AddrPort, p *policy) *host {
+	if h := e.knownHost(now, mx, addrs, p); h != nil {
 		return h
 	}
-	if h := e.hosts[key4]; h != nil && len(h.addrs)+len(addrs) <= maxAddrs { // where it has too many, it is another host
-		e.extend(now, h, addrs)
-		e.name(h, key)
-		all, _ := keysOf(name, addrs, &policy{})
-		e.nameServer(h.server, all)
-		return h
-	}
-	h := e.newHost(name, key, addrs, p)
-	if e.hosts[key4] == nil && key4 != "" {
+	key, key4 := keysOf(mx.Name, addrs, p)
+	h := e.newHost(mx.Name, key, addrs, p)
+	if e.hosts[key4] == nil && key4 != "" && (!mx.Additional || addrs[len(addrs)-1].Addr().Is4()) {
 		e.name(h, key4)
 	}
 	return h
+}
+
+// knownHost finds the host with an exchanger's addresses, or nil. One whose IPv6 addresses become known later is the same host: what is
+// known of it first is often only what came in the additional section. But what came there is one domain's word, and gives the mail of
+// others no address that nobody was asked for.
+func (e *engine) knownHost(now time.Time, mx *resolver.MX, addrs []netip.AddrPort, p *policy) *host {
+	key, key4 := keysOf(mx.Name, addrs, p)
+	if h := e.hosts[key]; h != nil {
+		return h
+	}
+	h := e.hosts[key4]
+	if h == nil || mx.Additional && adds(h.addrs, addrs) || len(h.addrs)+len(addrs) > maxAddrs { // where it has too many, it is another host
+		return nil
+	}
+	e.extend(now, h, addrs)
+	e.name(h, key)
+	all, _ := keysOf(mx.Name, addrs, &policy{})
+	e.nameServer(h.server, all)
+	return h
+}
+
+// adds says that not all of more are known.
+func adds(known, more []netip.AddrPort) bool {
+	return slices.ContainsFunc(more, func(a netip.AddrPort) bool { return !slices.Contains(known, a) })
 }
 
 // keysOf names a set of addresses under a policy; and, with the exchanger's name, those of them that are IPv4. The name must be there: anybody can

@@ -33,6 +33,7 @@ type limit struct {
 	noPipelining      bool          // no commands behind commands either
 	noChunking        bool          // no BDAT, whatever the EHLO reply offers
 	noParams          bool          // MAIL goes without SIZE and BODY, whatever it offers
+	noDSN             bool          // nothing is said of notifications, whatever it offers
 	life              time.Duration // how long what was learned is believed without being seen again
 	rides             bool          // commands behind a body were answered as they should: new sessions need not prove it again
 	pipelines         bool          // a group of commands was answered as it should: a later stall has another cause
@@ -132,6 +133,13 @@ func (l *limit) plain(now time.Time) {
 	l.until = now.Add(l.life)
 }
 
+// unasked notes that the host refuses what is asked of notifications though it offers to take it. If it was sent MAIL without SIZE and BODY
+// for that before, they were not what it minded.
+func (l *limit) unasked(now time.Time) {
+	l.noDSN, l.noParams = true, false
+	l.until = now.Add(l.life)
+}
+
 // expire forgets what was learned too long ago.
 func (l *limit) expire(now time.Time, recipients int) {
 	if !l.until.IsZero() && !now.Before(l.until) {
@@ -168,6 +176,9 @@ func (l *limit) words() []string {
 	}
 	if l.noParams {
 		words = append(words, "MAIL without SIZE and BODY")
+	}
+	if l.noDSN {
+		words = append(words, "no DSN")
 	}
 	return words
 }

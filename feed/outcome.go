@@ -102,6 +102,7 @@ type trial struct {
 	stale    bool // a reused session that was dead when the transaction came
 	confused bool // somebody's verdict was careful
 	undress  bool // a server that offered SIZE or 8BITMIME and refuses it in MAIL
+	unask    bool // a server that offered DSN and refuses it in MAIL or RCPT
 	insists  bool // a server that refuses mail without TLS, of which TLS had failed
 	noBDAT   bool // a server that offered CHUNKING and does not know BDAT
 	whole    verdict
@@ -144,16 +145,13 @@ func (t *trial) judgeMail() verdict {
 		return t.worn()
 	case r.Code == 0:
 		return t.stopped()
-	case (r.Code == 501 || r.Code == 555) && t.flight.dressed:
+	case (r.Code == 501 || r.Code == 555) && (t.flight.dressed || t.flight.asks):
 		// RFC 5321 section 4.1.1.11: it does not know a parameter, though it offered them. The message may do without.
-		t.undress = true
+		t.unask = t.flight.asks && (!t.flight.dressed || namesDSN(r))
+		t.undress = !t.unask
 		return verdict{step: stepAgain, outcome: t.replied(Failed, r).outcome, free: true}
-	case (r.Code == 530 && !t.flight.bare || r.Code == 535 || r.Code == 538) && t.flight.relay:
-		// RFC 4954 section 6: a relay of the operator's wants a password, or another one, or TLS before it. That is his to mend, as when AUTH
-		// is refused.
-		v := t.replied(Deferred, r)
-		v.outcome.Status = status478
-		return v
+	case t.wantsPassword(r):
+		return t.unknown(r)
 	case r.Code/100 == 5 && r.Code != 503:
 		return t.replied(Failed, r)
 	case r.Code/100 == 4:
@@ -292,6 +290,11 @@ func (t *trial) judge(i int) verdict {
 		return verdict{step: stepAgain, outcome: t.replied(Deferred, r).outcome, free: true}
 	case r.Code/100 == 4:
 		return t.replied(Deferred, r)
+	case t.flight.asks && !t.shifted() && (r.Code == 555 || r.Code == 501 && namesDSN(r)): // 501 may be the address
+		t.unask = true
+		return verdict{step: stepAgain, outcome: t.replied(Failed, r).outcome, free: true}
+	case t.wantsPassword(r) && !t.shifted():
+		return t.unknown(r)
 	case r.Code/100 == 5 && r.Code != 503 && !t.shifted():
 		return t.replied(Failed, r)
 	case t.stale:
@@ -299,6 +302,18 @@ func (t *trial) judge(i int) verdict {
 	default:
 		return t.broken(r)
 	}
+}
+
+// wantsPassword says that a relay of the operator's wants a password, or another one, or TLS before it (RFC 4954 section 6).
+func (t *trial) wantsPassword(r wire.Reply) bool {
+	return t.flight.relay && (r.Code == 530 && !t.flight.bare || r.Code == 535 || r.Code == 538)
+}
+
+// unknown is for recipients of such a relay: that is the operator's to mend, as when AUTH is refused.
+func (t *trial) unknown(r wire.Reply) verdict {
+	v := t.replied(Deferred, r)
+	v.outcome.Status = status478
+	return v
 }
 
 // tooMany is "too many recipients" (RFC 3463 section 3.6, which has 5.5.3 for it; 4.5.3 is what servers say).

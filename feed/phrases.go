@@ -43,6 +43,14 @@ func wantsTLS(r wire.Reply) bool {
 	})
 }
 
+// namesDSN says that a refusal speaks of a parameter of RFC 3461, as in "555 5.5.4 Unsupported option: RET=HDRS".
+func namesDSN(r wire.Reply) bool {
+	words := strings.FieldsFunc(strings.ToUpper(r.Text), func(c rune) bool { return !unicode.IsLetter(c) })
+	return slices.ContainsFunc(words, func(w string) bool {
+		return w == "DSN" || w == "RET" || w == "ENVID" || w == "NOTIFY" || w == "ORCPT"
+	})
+}
+
 // isUnknown says that the server does not know the command: RFC 5321 section 4.2.4 for 500 and 502; 503 comes from those that do
 // not know it after RCPT.
 func isUnknown(r wire.Reply) bool { return r.Code >= 500 && r.Code <= 504 }

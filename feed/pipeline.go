@@ -244,7 +244,7 @@ func (p *pipeline) takeMail(r wire.Reply) {
 // nextRcpt writes the next RCPT to a server without pipelining.
 func (p *pipeline) nextRcpt() {
 	x := p.current
-	p.write(wire.AppendRCPT(nil, x.order.to[x.written], x.order.notifyOf(x.written, p.caps)), x)
+	p.write(wire.AppendRCPT(nil, x.order.to[x.written], x.order.notifyOf(x.written)), x)
 	x.written++
 }
 

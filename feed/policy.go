@@ -1,6 +1,7 @@
 package feed
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"crypto/sha512"
 	"errors"
@@ -114,6 +115,7 @@ type refusal struct {
 var (
 	status474  = wire.Enhanced{Class: 4, Subject: 7, Detail: 4}
 	status475  = wire.Enhanced{Class: 4, Subject: 7, Detail: 5}
+	status4730 = wire.Enhanced{Class: 4, Subject: 7, Detail: 30}
 	status5730 = wire.Enhanced{Class: 5, Subject: 7, Detail: 30}
 
 	// RFC 8689 section 4.2.2 has the first three words.
@@ -154,8 +156,15 @@ func requireTLS(r *resolver.Route, mx *resolver.MX, base *policy) (*policy, *ref
 			return p, no
 		}
 	}
-	if !mx.Secure && !mx.Configured && !(applies(r.STS, mx) && r.STS.Matches(mx.Name)) {
+	named := applies(r.STS, mx) && r.STS.Matches(mx.Name)
+	if !mx.Secure && !mx.Configured && !named {
+		if r.STSError != nil { // the policy that cannot be had now may vouch for it
+			return nil, &refusal{word: "requiretls", status: status4730, err: errUnvouched}
+		}
 		return nil, &refusal{word: "requiretls", failed: true, status: status5730, err: errUnvouched}
+	}
+	if applies(r.STS, mx) && r.STS.Mode == sts.Enforce && !named {
+		return stsOf(r.STS, mx, base) // that it is to be TLS does not lift what the receiver asks for
 	}
 	p := verify("requiretls", []string{mx.Name}, mx.Name)
 	p.kind = ""
@@ -178,7 +187,8 @@ func daneOf(domain string, mx *resolver.MX) (*policy, *refusal) {
 	}
 	slices.Sort(p.strings)
 	if dane.Usable(d.Records) {
-		p.level, p.tlsa, p.names = levelDANE, d.Records, daneNames(domain, d)
+		p.level, p.tlsa, p.names = levelDANE, slices.Clone(d.Records), daneNames(domain, d)
+		slices.SortFunc(p.tlsa, func(a, b resolver.TLSA) int { return cmp.Compare(recordText(a), recordText(b)) }) // equal keys, equal policies
 	}
 	p.key = fmt.Sprint("dane ", p.level, " ", d.Base, p.names, p.strings)
 	return p, nil

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/smtpfeed/smtpfeed/feed/wire"
 	"github.com/smtpfeed/smtpfeed/resolver"
 	"github.com/smtpfeed/smtpfeed/resolver/prohibited"
 	"github.com/smtpfeed/smtpfeed/resolver/sts"
@@ -248,9 +249,7 @@ func (e *engine) growHosts(now time.Time, ev resolved) {
 			if no != nil {
 				continue
 			}
-			if key, key4 := keysOf(mx.Name, addrs, p); e.hosts[key] == nil && e.hosts[key4] != nil {
-				e.hostOf(now, mx.Name, addrs, p)
-			}
+			e.knownHost(now, mx, addrs, p)
 		}
 	}
 }
@@ -267,6 +266,10 @@ func (e *engine) candidatesOf(now time.Time, rt *route, ev resolved) *Outcome {
 		mx := &ev.route.MX[i]
 		addrs, some := e.dialable(*mx)
 		dropped = dropped || some
+		if len(addrs) == 0 && !some && mx.Err != nil && isTemporary(mx.Err) {
+			// Where it is may be known later: what the others cannot take is not refused for good.
+			e.refuse(rt, mx, &refusal{status: wire.Enhanced{Class: 4, Subject: 4, Detail: 3}, err: mx.Err})
+		}
 		if len(addrs) == 0 || len(rt.candidates) == maxCandidates {
 			continue
 		}
@@ -275,7 +278,7 @@ func (e *engine) candidatesOf(now time.Time, rt *route, ev resolved) *Outcome {
 			e.refuse(rt, mx, no)
 			continue
 		}
-		h := e.hostOf(now, mx.Name, addrs, p)
+		h := e.hostOf(now, mx, addrs, p)
 		h.configured = h.configured || mx.Configured
 		if !slices.ContainsFunc(rt.candidates, func(c candidate) bool { return c.host == h }) {
 			h.named++

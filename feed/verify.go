@@ -81,7 +81,7 @@ func (e *engine) correct(now time.Time, rt *route, ev resolved) {
 		if len(addrs) == 0 || no != nil {
 			continue
 		}
-		h := e.hostOf(now, mx.Name, addrs, p)
+		h := e.hostOf(now, mx, addrs, p)
 		if h == c.host {
 			continue
 		}

@@ -102,8 +102,8 @@ func AppendRCPT(b []byte, to Address, p RcptParams) []byte {
 	if p.Notify != 0 {
 		b = append(append(b, " NOTIFY="...), p.Notify.String()...)
 	}
-	if p.ORCPT != "" {
-		b = append(append(b, " ORCPT="...), guarded(encodeORCPT(p.ORCPT))...)
+	if original := encodeORCPT(p.ORCPT); p.ORCPT != "" && original != "" {
+		b = append(append(b, " ORCPT="...), guarded(original)...)
 	}
 	return append(b, "\r\n"...)
 }

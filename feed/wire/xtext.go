@@ -48,11 +48,16 @@ func EncodeUTF8XText(addr string) string {
 	return string(b)
 }
 
-// encodeORCPT writes an original recipient, "rfc822;a+b@example.org", as a parameter's value.
+// encodeORCPT writes an original recipient, "rfc822;a+b@example.org", as a parameter's value; "" where that cannot be done: RFC 6533 section 3
+// writes quotes and brackets of the type utf-8 as they are, which the emission guard lets nobody do, and some servers take for the end of
+// the path.
 func encodeORCPT(orcpt string) string {
 	kind, address, _ := strings.Cut(orcpt, ";")
-	if strings.EqualFold(kind, "utf-8") {
-		address = EncodeUTF8XText(address)
+	if !strings.EqualFold(kind, "utf-8") {
+		return EncodeXText(kind) + ";" + EncodeXText(address)
 	}
-	return EncodeXText(kind) + ";" + EncodeXText(address)
+	if strings.ContainsAny(address, `"<>`) {
+		return ""
+	}
+	return kind + ";" + EncodeUTF8XText(address)
 }
