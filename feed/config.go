@@ -23,7 +23,7 @@ type Config struct {
 	RecipientsPerTransaction int       // 0 is 100
 	Piggyback                Piggyback // recipients of several domains in one transaction
 	ChunkingFrom             int64     // octets of a body from which it goes by BDAT where CHUNKING is offered; negative is never; 0 is 256 KiB
-	Send8Bit                 bool      // 8-bit content goes to hosts without 8BITMIME too, as it is; else it is refused (RFC 6152 section 3)
+	Send8Bit                 bool      // 8-bit content goes to hosts without 8BITMIME too, as it is; else it is refused (RFC 6152 section 3) where the host MTA has declared it
 	VERP                     []VERP    // rules for personal envelope senders; the first that matches a sender counts
 	Family                   Family    // which addresses are dialled
 

@@ -52,6 +52,7 @@
 //	stream.go     whether more envelopes of a message are to be expected
 //	tide.go       whether more answers to its lookups are, soon
 //	hedge.go      what is tried beside a dial that does not answer
+//	fitting.go    which messages and addresses a host can take, by what its EHLO reply offers
 //	flights.go    transactions in the hands of sessions: orders out, reports in
 //	outcome.go    the table: what a report means for each recipient, and only here
 //	reasons.go    what is told of hosts and domains that no transaction reached
@@ -202,6 +203,13 @@
 // Where TLS fails at an address that was dialled beside a silent one, nothing is dialled until the silent one has timed out.
 //
 // When a message is under way already, and comes again with NOTIFY=SUCCESS for a recipient that had none, nobody is notified of that.
+//
+// An IPv6 address that became known later stays with its host for as long as the host is remembered, also when the DNS names it no more.
+//
+// An exchanger that is also known by a name which its TLS refuses is spared TLS for the domains of its other names, too.
+//
+// Certificates and handshakes that crypto/tls does not take at all (negative serial numbers, RSA keys below 1024 bits, SHA-1, finite-field
+// Diffie-Hellman only) are a TLS that failed, whatever a TLSA record says of them.
 //
 // A message for which a VERP rule makes too long a sender keeps its own, and nothing but the delivery record shows it.
 package feed

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -28,8 +29,8 @@ func examineTLS(c Config, servers dnsServers) []hostcheck.Finding {
 	}
 	if c.TLS.DANE {
 		for _, s := range servers {
-			if why := distrusted(c, s); why != "" {
-				found = append(found, hostcheck.Finding{Severity: hostcheck.Note, Where: "tls.dane", Text: s + " " + why + ": DANE does not protect mail",
+			if why := distrusted(c, s, servers); why != "" {
+				found = append(found, hostcheck.Finding{Severity: hostcheck.Note, Where: "tls.dane", Text: s + " " + why,
 					Mend: "run a validating resolver on this machine (unbound), or name one in dns.trust_ad that is reached over a safe way"})
 			}
 		}
@@ -49,20 +50,21 @@ func examineTLS(c Config, servers dnsServers) []hostcheck.Finding {
 	return found
 }
 
-// distrusted is why a server's word on DNSSEC is not believed or not given; "" when it is.
-func distrusted(c Config, server string) string {
-	at, err := netip.ParseAddrPort(server)
-	trusted := false
-	for _, p := range c.trustAD() {
-		trusted = trusted || err == nil && p.Contains(at.Addr().Unmap())
+// distrusted is why a server's word on DNSSEC is not believed or not given, and what follows; "" when it is.
+func distrusted(c Config, server string, all dnsServers) string {
+	trusted := func(server string) bool {
+		at, err := netip.ParseAddrPort(server)
+		return err == nil && slices.ContainsFunc(c.trustAD(), func(p netip.Prefix) bool { return p.Contains(at.Addr().Unmap()) })
 	}
-	if !trusted {
-		return "is not in dns.trust_ad"
+	switch {
+	case !trusted(server) && slices.ContainsFunc(all, trusted):
+		return "is not in dns.trust_ad: it is asked only while nobody listens at those that are, and DANE does not protect mail then"
+	case !trusted(server):
+		return "is not in dns.trust_ad: DANE does not protect mail"
+	case !validates(server):
+		return "does not validate DNSSEC: DANE does not protect mail"
 	}
-	if validates(server) {
-		return ""
-	}
-	return "does not validate DNSSEC"
+	return ""
 }
 
 // validates says that a server finds the root zone signed. A server that does not answer now is given the benefit of the doubt: others tell of that.

@@ -30,6 +30,7 @@ func TestExamineTLS(t *testing.T) {
 		{"one that cannot answer is others' business", "", dnsServers{failing}, ""},
 		{"one elsewhere is not believed", "", dnsServers{"192.0.2.53:53"}, "192.0.2.53:53 is not in dns.trust_ad"},
 		{"unless it is named", "[dns]\ntrust_ad = [\"192.0.2.0/24\"]\n", dnsServers{validating}, validating + " is not in dns.trust_ad"},
+		{"beside one that is believed it is not even asked", "", dnsServers{validating, "192.0.2.53:53"}, "192.0.2.53:53 is not in dns.trust_ad: it is asked only while nobody listens at those that are"},
 		{"nobody needs it without DANE", "[tls]\ndane = false\n", dnsServers{plain}, ""},
 		{"the word of everybody is not believed", "[dns]\ntrust_ad = [\"0.0.0.0/0\"]\n", dnsServers{validating}, "unsafe: dns.trust_ad: 0.0.0.0/0 is everybody"},
 		{"no TLS at all is worth a word", "[tls]\nmode = \"off\"\n", dnsServers{plain}, "all mail goes in plaintext"},
