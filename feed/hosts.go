@@ -82,22 +82,25 @@ func (e *engine) hostOf(now time.Time, mx *resolver.MX, addrs []netip.AddrPort, 
 	}
 	key, key4 := keysOf(mx.Name, addrs, p)
 	h := e.newHost(mx.Name, key, addrs, p)
-	if e.hosts[key4] == nil && key4 != "" && (!mx.Additional || addrs[len(addrs)-1].Addr().Is4()) {
+	if e.hosts[key4] == nil && key4 != "" {
 		e.name(h, key4)
 	}
 	return h
 }
 
 // knownHost finds the host with an exchanger's addresses, or nil. One whose IPv6 addresses become known later is the same host: what is
-// known of it first is often only what came in the additional section. But what came there is one domain's word, and gives the mail of
-// others no address that nobody was asked for.
+// known of it first is often only what came in the additional section. But what comes there is one domain's word, and gives the mail of
+// others no more addresses.
 func (e *engine) knownHost(now time.Time, mx *resolver.MX, addrs []netip.AddrPort, p *policy) *host {
 	key, key4 := keysOf(mx.Name, addrs, p)
 	if h := e.hosts[key]; h != nil {
 		return h
 	}
 	h := e.hosts[key4]
-	if h == nil || mx.Additional && adds(h.addrs, addrs) || len(h.addrs)+len(addrs) > maxAddrs { // where it has too many, it is another host
+	switch {
+	case h != nil && mx.Additional && adds(h.addrs, addrs):
+		return h
+	case h == nil || len(h.addrs)+len(addrs) > maxAddrs: // where it has too many, it is another host
 		return nil
 	}
 	e.extend(now, h, addrs)
