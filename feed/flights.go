@@ -30,7 +30,6 @@ type flight struct {
 	wanted     bool      // it refused mail without before
 	bare       bool      // the host offers TLS, and the session is without since that failed
 	ascii      bool      // the host offers no SMTPUTF8: domains are told in A-labels
-	relay      bool      // the configuration names its host for all of its domains
 	proven     bool      // the host was seen to answer a group as it should
 	served     bool      // its session had a recipient accepted before
 	latest     time.Time // when its session must have reported
@@ -60,7 +59,6 @@ func (e *engine) transmit(now time.Time, s *session) bool {
 	f.plain = h.limit.noParams
 	f.dressed = !f.plain && (s.caps.HasSize || s.caps.EightBitMIME && (f.message.key.params.EightBitMIME || f.message.body.Has8Bit()))
 	f.bare, f.wanted, f.later = s.plain && s.caps.StartTLS, s.wanted, s.tls.later
-	f.relay = !slices.ContainsFunc(rs, func(r *recipient) bool { return !r.route.candidates[r.at].configured })
 	f.ascii = !s.caps.SMTPUTF8 && f.message.key.params.SMTPUTF8
 	f.via = Via{MX: h.name, Addr: h.addrs[s.addr], Source: s.source, Session: uint64(s.id), Transaction: uint64(f.id),
 		Recipients: len(rs), Reused: s.done > 0 || len(s.flights) > 0,

@@ -98,7 +98,7 @@ func (e *engine) knownHost(now time.Time, mx *resolver.MX, addrs []netip.AddrPor
 	}
 	h := e.hosts[key4]
 	switch {
-	case h != nil && mx.Additional && adds(h.addrs, addrs):
+	case h != nil && mx.Hinted6 && adds(h.addrs, addrs):
 		return h
 	case h == nil || len(h.addrs)+len(addrs) > maxAddrs: // where it has too many, it is another host
 		return nil

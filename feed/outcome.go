@@ -150,8 +150,6 @@ func (t *trial) judgeMail() verdict {
 		t.unask = t.flight.asks && (!t.flight.dressed || namesDSN(r))
 		t.undress = !t.unask
 		return verdict{step: stepAgain, outcome: t.replied(Failed, r).outcome, free: true}
-	case t.wantsPassword(r):
-		return t.unknown(r)
 	case r.Code/100 == 5 && r.Code != 503:
 		return t.replied(Failed, r)
 	case r.Code/100 == 4:
@@ -250,10 +248,13 @@ func (t *trial) verdict(i int) verdict {
 	v := t.judge(i)
 	o := v.outcome
 	switch {
+	case o.Class == Failed && t.wantsPassword(i, o.Reply): // that is the operator's to mend, as when AUTH is refused
+		v = t.replied(Deferred, o.Reply)
+		v.outcome.Status = status478
 	case o.Class == Delivered || o.Uncertain || !wantsTLS(o.Reply):
 		return v
 	case t.flight.bare:
-		return t.judgeBare(v)
+		return t.judgeBare(i, v)
 	case t.flight.later && o.Class == Failed: // it refused STARTTLS for now, and so the mail
 		v = t.replied(Deferred, o.Reply)
 		v.outcome.Status = status474
@@ -293,8 +294,6 @@ func (t *trial) judge(i int) verdict {
 	case t.flight.asks && !t.shifted() && (r.Code == 555 || r.Code == 501 && namesDSN(r)): // 501 may be the address
 		t.unask = true
 		return verdict{step: stepAgain, outcome: t.replied(Failed, r).outcome, free: true}
-	case t.wantsPassword(r) && !t.shifted():
-		return t.unknown(r)
 	case r.Code/100 == 5 && r.Code != 503 && !t.shifted():
 		return t.replied(Failed, r)
 	case t.stale:
@@ -304,16 +303,16 @@ func (t *trial) judge(i int) verdict {
 	}
 }
 
-// wantsPassword says that a relay of the operator's wants a password, or another one, or TLS before it (RFC 4954 section 6).
-func (t *trial) wantsPassword(r wire.Reply) bool {
-	return t.flight.relay && (r.Code == 530 && !t.flight.bare || r.Code == 535 || r.Code == 538)
+// wantsPassword says that the i-th recipient's relay, which is the operator's, wants a password, or another one, or TLS before it (RFC 4954
+// section 6).
+func (t *trial) wantsPassword(i int, r wire.Reply) bool {
+	return t.toRelay(i) && (r.Code == 530 && !t.flight.bare || r.Code == 535 || r.Code == 538)
 }
 
-// unknown is for recipients of such a relay: that is the operator's to mend, as when AUTH is refused.
-func (t *trial) unknown(r wire.Reply) verdict {
-	v := t.replied(Deferred, r)
-	v.outcome.Status = status478
-	return v
+// toRelay says that the configuration sends the i-th recipient's domain to the host.
+func (t *trial) toRelay(i int) bool {
+	r := t.flight.recipients[i]
+	return r.route.candidates[r.at].configured
 }
 
 // tooMany is "too many recipients" (RFC 3463 section 3.6, which has 5.5.3 for it; 4.5.3 is what servers say).

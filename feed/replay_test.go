@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -368,14 +369,15 @@ func parseResolved(t *testing.T, now time.Time, w []string) event {
 			n, err := strconv.Atoi(value)
 			require.NoError(t, err)
 			ev.err = &resolver.Error{Kind: resolver.Kind(n), Domain: w[0], Question: "MX " + w[0], Reason: "scripted"}
-		case "mx", "relay", "additional":
+		case "mx", "relay", "additional", "additional4":
 			parts := strings.Split(value, "/")
 			pref, err := strconv.Atoi(parts[0])
 			require.NoError(t, err)
-			mx := resolver.MX{Preference: pref, Name: parts[1], Configured: key == "relay", Additional: key == "additional"}
+			mx := resolver.MX{Preference: pref, Name: parts[1], Configured: key == "relay", Additional: strings.HasPrefix(key, "additional")}
 			for _, a := range parts[2:] {
 				mx.Addrs = append(mx.Addrs, netip.MustParseAddr(a))
 			}
+			mx.Hinted6 = key == "additional" && slices.ContainsFunc(mx.Addrs, netip.Addr.Is6)
 			ev.route.MX = append(ev.route.MX, mx)
 		default:
 			parseSecurity(t, &ev.route, key, value)

@@ -37,7 +37,7 @@ func (e *engine) elsewhere(h *host, addr int, why *tlsError) bool {
 
 // judgeBare is the table for a server that wants TLS and was spared it, because that had failed: it is tried once more, and believed when that
 // fails again. The next message is tried with TLS first.
-func (t *trial) judgeBare(v verdict) verdict {
+func (t *trial) judgeBare(i int, v verdict) verdict {
 	o := v.outcome
 	if !t.flight.wanted {
 		t.insists = true
@@ -47,7 +47,7 @@ func (t *trial) judgeBare(v verdict) verdict {
 		t.insists = true
 	}
 	switch {
-	case o.Class == Failed && t.flight.relay: // the operator's to mend
+	case o.Class == Failed && t.toRelay(i): // the operator's to mend
 		v = t.replied(Deferred, o.Reply)
 		v.outcome.Status = status474
 	case o.Reply.Code == 530 && o.Class == Failed:

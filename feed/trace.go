@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"fmt"
 	"io"
+	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -151,6 +153,9 @@ func resolvedText(ev resolved, now time.Time) string {
 			word = "relay"
 		} else if mx.Additional {
 			word = "additional"
+			if !mx.Hinted6 && slices.ContainsFunc(mx.Addrs, netip.Addr.Is6) {
+				word = "additional4"
+			}
 		}
 		fmt.Fprintf(&b, " %s=%d/%s", word, mx.Preference, mx.Name)
 		for _, a := range mx.Addrs {

@@ -73,6 +73,9 @@ func (u *upstream) match(now time.Time, p *port, in *inbox, messages [][]byte) {
 		}
 		if q == nil || !h.answers(msg, q.key) {
 			u.stats.Spoofed++
+			if ok && h.response && p.server.gone {
+				p.server.gone, p.server.silent = false, 0 // it is back, and slow: somebody else was quicker
+			}
 			continue
 		}
 		u.measure(now, q, p, h)
@@ -110,7 +113,7 @@ func (u *upstream) judge(now time.Time, p *port, a arrival) *facts {
 		// RFC 7672 section 2.1.3: the bit says something only if the server is trusted, and the way to it.
 		f.secure = h.validated && p.server.trusted && f.status != failed
 		if u.secure && !p.server.trusted {
-			f.expires = earlier(f.expires, now.Add(failureTTL)) // until a trusted one is back
+			f.expires, f.stopgap = earlier(f.expires, now.Add(failureTTL)), true // until a trusted one is back
 		}
 	}
 	return f
@@ -174,7 +177,7 @@ func (u *upstream) againAtMost(now time.Time, q *question, s *server, reason str
 	q.reason = reason
 	q.last = s
 	due := now
-	switch n := int32(len(u.servers)); {
+	switch n := int32(u.askable()); {
 	case q.bad == n:
 		due = now.Add(againAfter)
 	case q.bad%n == 0:

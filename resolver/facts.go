@@ -20,6 +20,7 @@ type key struct {
 type facts struct {
 	status  status
 	secure  bool   // a trusted server has validated all of it by DNSSEC; never of failed
+	stopgap bool   // of a server that is not trusted, while those that are were gone: not served past its time
 	hops    uint8  // CNAMEs walked inside this answer
 	reason  string // of failed: "SERVFAIL", "no answer in 5s"
 	server  string // who said so; empty when several were asked
@@ -89,7 +90,7 @@ func (f *facts) hint(now time.Time, k key) *hint {
 // hence minutes (Config.Stale), and not the days that the RFC suggests for recursors. What bounces mail (no such name, null MX) or
 // leads it to the domain's own address (no MX) is never used past its TTL.
 func (f *facts) usable(now time.Time, stale time.Duration) bool {
-	return (f.status == found || f.status == alias) && now.Before(f.fresh().Add(stale))
+	return (f.status == found || f.status == alias) && !f.stopgap && now.Before(f.fresh().Add(stale))
 }
 
 // fresh is when the TTL of an answer ends or ended.

@@ -183,7 +183,8 @@ func (d *draft) resolved(mx MX, hints *facts, secure bool) MX {
 		v6, aaaa = d.addresses(key{mx.Name, dns.TypeAAAA}, hints, ask)
 		if len(v6) > 0 {
 			mx.Addrs = slices.Concat(v6, mx.Addrs)
-			mx.Additional = mx.Additional || aaaa.facts == nil
+			mx.Hinted6 = aaaa.facts == nil
+			mx.Additional = mx.Additional || mx.Hinted6
 		}
 	}
 	mx.Addrs = slices.Clip(mx.Addrs) // shared with the facts, as immutable as they are

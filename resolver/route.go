@@ -28,6 +28,7 @@ type MX struct {
 	Additional bool         // some of Addrs came with the MX answer, in its additional section: nobody was asked for them
 	Configured bool         // named by a static route or as a fallback: the operator chose it, wherever it lives
 	Err        error        // why Addrs is empty or lacks a family, for explanations; nil when all is known
+	Hinted6    bool         // the IPv6 ones of Addrs came so
 	Secure     bool         // a trusted server has validated by DNSSEC what led to the name and to its addresses
 	DANE       *DANE        // what the DNS says of its keys; nil: DANE does not apply. An alias may have it without being Secure
 }

@@ -24,7 +24,7 @@ type server struct {
 	silent  int       // waits in a row that ended without any answer from it
 	probe   time.Time // when a silent server may be asked again
 	reopen  time.Time // no socket is opened before
-	gone    bool      // nobody listens there
+	gone    bool      // nobody listens there, or can be reached
 	trouble string    // why it has no socket or does not answer; empty: not known
 }
 
@@ -93,6 +93,17 @@ func (u *upstream) choose(now time.Time, q *question) *server {
 // deserted says that nobody listens at any trusted server.
 func (u *upstream) deserted() bool {
 	return !slices.ContainsFunc(u.servers, func(s *server) bool { return s.trusted && !s.gone })
+}
+
+// askable is how many servers may be asked now, see choose.
+func (u *upstream) askable() (n int) {
+	alone := u.deserted()
+	for _, s := range u.servers {
+		if s.trusted || alone || !u.secure {
+			n++
+		}
+	}
+	return n
 }
 
 // refused hears that nobody listens at the server: it counts as silent at once, and what it was asked goes to others now.

@@ -67,6 +67,7 @@ func (u *upstream) openPort(s *server) bool {
 	if err != nil {
 		s.reopen = time.Now().Add(reopenAfter)
 		s.trouble = "cannot open a socket: " + err.Error()
+		s.gone = s.gone || isUnreachable(err)
 		return false
 	}
 	if u.closed {
@@ -129,9 +130,16 @@ func (u *upstream) keep(p *port, err error) bool {
 		p.server.ports = slices.Delete(p.server.ports, i, i+1)
 		p.server.reopen = time.Now().Add(reopenAfter)
 		p.server.trouble = err.Error()
+		p.server.gone = p.server.gone || isUnreachable(err)
 		p.conn.Close()
 	}
 	return false
+}
+
+// isUnreachable says that nobody can be at a server's address, as far as this machine knows.
+func isUnreachable(err error) bool {
+	return slices.ContainsFunc([]syscall.Errno{syscall.EADDRNOTAVAIL, syscall.EAFNOSUPPORT, syscall.ENETUNREACH, syscall.EHOSTUNREACH},
+		func(e syscall.Errno) bool { return errors.Is(err, e) })
 }
 
 // heardRefusal says whether an error is a refusal, and acts on it.

@@ -246,7 +246,7 @@ func (u *upstream) transmit(now time.Time, q *question, out *outbox) {
 	p := s.port()
 	wait := firstRTO
 	if p != nil {
-		wait = s.rtt.timeout(int(q.tries) / len(u.servers))
+		wait = s.rtt.timeout(int(q.tries) / u.askable())
 		out.datagrams = append(out.datagrams, datagram{port: p, id: q.register(now, p), key: q.key, form: q.form})
 	} else {
 		q.last = s

@@ -1,0 +1,42 @@
+package resolver_test
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/miekg/dns"
+	"github.com/smtpfeed/smtpfeed/resolver"
+	"github.com/smtpfeed/smtpfeed/test/dnssim"
+	"github.com/stretchr/testify/assert"
+)
+
+// The additional section has an IPv4 address only.
+func TestIPv6BehindAHintIsAskedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := host(t, zone)
+		answer := h.Handler
+		h.Handler = func(q dns.Question, tcp bool) dnssim.Answer {
+			a := answer(q, tcp)
+			if q.Qtype == dns.TypeMX {
+				var ex []dns.RR
+				for _, rr := range a.Extra {
+					if rr.Header().Rrtype == dns.TypeA {
+						ex = append(ex, rr)
+					}
+				}
+				a.Extra = ex
+			}
+			return a
+		}
+		l := newLab(t, resolver.Config{}, h)
+		var all []resolver.Result
+		l.Start([]string{"one.example"}, func(r []resolver.Result) { all = append(all, r...) })
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		last := all[len(all)-1]
+		assert.Len(t, last.Route.MX[0].Addrs, 2, "it has both addresses")
+		assert.False(t, last.Route.MX[0].Hinted6, "the IPv6 one was asked for")
+		assert.True(t, last.Route.MX[0].Additional, "the IPv4 one was not")
+	})
+}
