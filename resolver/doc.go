@@ -32,8 +32,8 @@
 // With Config.DANE all questions have the AD bit set, and an answer is secure if a server of Config.TrustAD gave it with that bit: it
 // has validated. This needs no DNSSEC of our own, and a way to that server that nobody can write to. The server must validate (unbound
 // and BIND do as Debian ships them) and pass AD on: a forwarder between us and it may strip it, and then nothing is secure. With
-// several servers, all should be trusted: one that is not is asked only while nobody listens at any trusted one (it is not enough that it is
-// slow, which others can bring about), and then nothing is secure for half a minute.
+// several servers, all should be trusted: one that is not is asked only while nobody listens at any trusted one, or none can be reached (it is
+// not enough that it is slow, which others can bring about). Its answers are not secure, and are used for half a minute only.
 //
 // Where the MX records are secure, the exchangers' addresses are really asked, hints or not, and TLSA together with them. Where they are
 // not, nothing more is asked than without DANE. authenticate (tlsa.go) follows RFC 7672 section 2.2.2: which name has the records, what

@@ -8,10 +8,11 @@ import (
 	"time"
 
 	"github.com/miekg/dns"
-	"github.com/smtpfeed/smtpfeed/resolver/sts"
-	"github.com/smtpfeed/smtpfeed/test/dnssim"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/smtpfeed/smtpfeed/resolver/sts"
+	"github.com/smtpfeed/smtpfeed/test/dnssim"
 )
 
 // RFC 8461: a policy that was replaced must not come back because its old id is seen again.

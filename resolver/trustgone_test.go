@@ -10,9 +10,10 @@ import (
 	"time"
 
 	"github.com/miekg/dns"
-	"github.com/smtpfeed/smtpfeed/test/dnssim"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/smtpfeed/smtpfeed/test/dnssim"
 )
 
 // No socket to the trusted server can be opened at all ([::1] on a machine without IPv6): nobody can listen there.

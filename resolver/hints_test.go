@@ -6,9 +6,10 @@ import (
 	"time"
 
 	"github.com/miekg/dns"
+	"github.com/stretchr/testify/assert"
+
 	"github.com/smtpfeed/smtpfeed/resolver"
 	"github.com/smtpfeed/smtpfeed/test/dnssim"
-	"github.com/stretchr/testify/assert"
 )
 
 // The additional section has an IPv4 address only.
