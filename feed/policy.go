@@ -164,7 +164,7 @@ func requireTLS(r *resolver.Route, mx *resolver.MX, base *policy) (*policy, *ref
 		return nil, &refusal{word: "requiretls", failed: true, status: status5730, err: errUnvouched}
 	}
 	if applies(r.STS, mx) && r.STS.Mode == sts.Enforce && !named {
-		return stsOf(r.STS, mx, base) // that it is to be TLS does not lift what the receiver asks for
+		return stsOf(r.STS, mx, base) // RFC 8461 section 5: REQUIRETLS does not lift what the receiver asks for
 	}
 	p := verify("requiretls", []string{mx.Name}, mx.Name)
 	p.kind = ""

@@ -106,6 +106,7 @@ func requireTLSCases() []policyCase {
 		{rule: "one that is being tested", tls: opportunistic, need: needTLS, mx: exchanger(), sts: testing, want: "requiretls mx1.test", sni: "mx1.test"},
 		{rule: "one of a policy without force", tls: opportunistic, need: needTLS, mx: exchanger(), sts: none, want: "refused 5.7.30"},
 		{rule: "one that it does not name", tls: opportunistic, need: needTLS, mx: exchanger(), sts: other, want: "refused 5.7.30"},
+		{rule: "one from DNSSEC that it does not name", tls: opportunistic, need: needTLS, mx: signed(), sts: other, want: "refused 4.7.5", result: "validation-failure"},
 		{rule: "a configured host", tls: opportunistic, need: needTLS, mx: relay(), want: "requiretls relay.test", sni: "relay.test"},
 	}
 }

@@ -103,3 +103,25 @@ func TestHostThatRefusesDSNIsAskedForNone(t *testing.T) {
 		})
 	}
 }
+
+// RFC 3461 section 4.1: who says nothing is told of failures. An address that stands twice gets one mail, and everybody hears what he
+// asked for.
+func TestNotificationsOfAnAddressThatStandsTwice(t *testing.T) {
+	failures := wire.NotifyFailure | wire.NotifyDelay
+	for name, c := range map[string]struct{ a, b, want wire.RcptParams }{
+		"SUCCESS and nothing":      {wire.RcptParams{Notify: wire.NotifySuccess}, wire.RcptParams{}, wire.RcptParams{Notify: wire.NotifySuccess | failures}},
+		"NEVER and nothing":        {wire.RcptParams{Notify: wire.NotifyNever}, wire.RcptParams{}, wire.RcptParams{Notify: failures}},
+		"NEVER and NEVER":          {wire.RcptParams{Notify: wire.NotifyNever}, wire.RcptParams{Notify: wire.NotifyNever}, wire.RcptParams{Notify: wire.NotifyNever}},
+		"NEVER and SUCCESS":        {wire.RcptParams{Notify: wire.NotifyNever}, wire.RcptParams{Notify: wire.NotifySuccess}, wire.RcptParams{Notify: wire.NotifySuccess}},
+		"nothing and nothing":      {wire.RcptParams{}, wire.RcptParams{}, wire.RcptParams{}},
+		"ORCPT is of who hears it": {wire.RcptParams{Notify: wire.NotifyNever, ORCPT: "rfc822;x"}, wire.RcptParams{ORCPT: "rfc822;y"}, wire.RcptParams{Notify: failures, ORCPT: "rfc822;y"}},
+	} {
+		for order, both := range map[string][]wire.RcptParams{"": {c.a, c.b}, ", the other way round": {c.b, c.a}} {
+			t.Run(name+order, func(t *testing.T) {
+				second := &recipient{envelope: &envelope{Envelope: &Envelope{Notify: both}}, index: 1}
+				first := &recipient{envelope: second.envelope, twin: second}
+				assert.Equal(t, c.want, first.notify(), "one RCPT asks for both")
+			})
+		}
+	}
+}
